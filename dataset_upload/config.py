@@ -1,0 +1,225 @@
+"""Every option of the converter: its default, its unit, what it accepts."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from dataset_upload.errors import UsageError
+
+PLACEHOLDER_PATH = "/path/to/egodex/test"
+
+
+@dataclass
+class DatasetConfig:
+    """What to convert."""
+
+    dataset_path: str = PLACEHOLDER_PATH  # folder of one EgoDex part, such as /data/egodex/test or /data/egodex/part1
+    mini_episodes: int = 0  # first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there
+    dataset_name: str = "egodex_test"  # name of the result: its folder, its config on the Hub, part of every id
+
+
+@dataclass
+class OutputConfig:
+    """What comes out."""
+
+    output_dir: str = "egodex_dataset"  # folder that holds any number of datasets, laid out like the Hub repo
+    max_trajectories: int | None = 100  # episodes to convert, spread over all tasks; -1 or null: all
+    max_frames: int = 32  # frames per clip at most, evenly spaced; -1: all
+    frame_size: int = 256  # side of the square clip, pixels, even
+    shortest_edge_size: int | None = None  # keep the aspect ratio: the shorter side gets this many pixels; null: square
+    resize: Literal["stretch", "center_crop", "pad"] = "stretch"  # how 16:9 becomes a square
+    center_crop: bool = False  # same as resize: center_crop
+    use_video: bool = True  # one MP4 a clip; false: JPEG files
+    fps: int = 30  # frame rate that clips play at, frames per second
+    crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
+    actions: list[Literal["hands", "fingertips", "camera"]] = field(  # parts of an action, 3 to 15 columns, metres
+        default_factory=lambda: ["hands", "fingertips", "camera"]
+    )
+    max_frame_mismatch: int = 1  # frames by which video and poses may differ in length; both are cut to the shorter
+    num_workers: int = -1  # worker processes; -1: one per core, 0: convert in this process
+    episode_timeout_s: int = 600  # seconds after which an episode is given up; needs workers
+    fail_fast: bool = False  # stop at the first episode that fails
+    overwrite: bool = False  # replace a dataset of this name that was made with other settings
+    verbose: bool = False  # one line a trajectory
+
+
+@dataclass
+class HubConfig:
+    """Where to publish it."""
+
+    push_to_hub: bool = False  # upload the result to the Hugging Face Hub
+    hub_repo_id: str = "your-username/egodex_rfm"  # OWNER/NAME of the dataset repo
+    hub_token: str | None = None  # access token; null: HF_TOKEN or the saved login
+
+
+@dataclass
+class GenerateConfig:
+    """Convert EgoDex into an RFM dataset."""
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
+
+
+# What decides the bytes of a row or a clip. Rows made with different values of these never share a dataset.
+RESULT_OPTIONS = (
+    "max_frames",
+    "frame_size",
+    "shortest_edge_size",
+    "resize",
+    "use_video",
+    "fps",
+    "crf",
+    "actions",
+    "max_frame_mismatch",
+)
+
+
+def result_settings(config: GenerateConfig) -> dict[str, Any]:
+    """The options that decide the bytes of the result, with their values."""
+    output = asdict(config.output)
+    return {name: output[name] for name in RESULT_OPTIONS}
+
+
+def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:
+    """Read the command line, and the YAML file that `--config_path` names.
+
+    Raises:
+        UsageError: one line that names the option and says what to do.
+        SystemExit: after `--help`.
+    """
+    import argparse
+
+    import draccus
+    import yaml
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        config = draccus.parse(
+            GenerateConfig, args=arguments, prog="python -m dataset_upload.generate_hf_dataset", exit_on_error=False
+        )
+    except FileNotFoundError as error:
+        raise UsageError(f"--config_path: {error.filename} does not exist") from error
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--config_path: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"--config_path: not valid YAML: {_one_line(error)}") from error
+    except (draccus.utils.DraccusException, argparse.ArgumentError) as error:
+        raise UsageError(_explain(error)) from error
+    except (AttributeError, TypeError) as error:  # how draccus ends on a section that is no mapping
+        raise UsageError("--config_path: expected a YAML mapping with the sections dataset, output and hub") from error
+    check_config(config)
+    return config
+
+
+def check_config(config: GenerateConfig) -> None:
+    """Check every value and normalise the aliases. Raises UsageError."""
+    output = config.output
+    for section, options in (("dataset", config.dataset), ("output", output), ("hub", config.hub)):
+        for option in fields(options):
+            if getattr(options, option.name) is None and "None" not in str(option.type):
+                raise UsageError(f"--{section}.{option.name}: needs a value, not null")
+    if config.dataset.dataset_path == PLACEHOLDER_PATH:
+        raise UsageError(
+            f"--dataset.dataset_path: {PLACEHOLDER_PATH} is only a placeholder; give the folder of an EgoDex part, "
+            "or try dataset_upload/configs/data_gen_configs/egodex_demo.yaml, which needs no data"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", config.dataset.dataset_name):
+        raise UsageError(
+            f"--dataset.dataset_name: {config.dataset.dataset_name!r} must be a folder name: letters, digits, _ . -"
+        )
+    if config.dataset.dataset_name.endswith("_hands"):
+        raise UsageError("--dataset.dataset_name: the ending _hands is kept for the sidecars; choose another name")
+    if output.max_trajectories is not None and output.max_trajectories != -1 and output.max_trajectories < 1:
+        raise UsageError(f"--output.max_trajectories: {output.max_trajectories} must be at least 1, or -1 for all")
+    if output.max_frames != -1 and output.max_frames < 1:
+        raise UsageError(f"--output.max_frames: {output.max_frames} must be at least 1, or -1 for all")
+    for name in ("frame_size", "shortest_edge_size"):
+        size = getattr(output, name)
+        if size is not None and (size % 2 or not 16 <= size <= 4096):
+            raise UsageError(f"--output.{name}: {size} must be an even number of pixels from 16 to 4096")
+    _check_range("mini_episodes", config.dataset.mini_episodes, 0, 10_000, section="dataset")
+    _check_range("crf", output.crf, 0, 51)
+    _check_range("fps", output.fps, 1, 1000)
+    _check_range("num_workers", output.num_workers, -1, 1024)
+    _check_range("max_frame_mismatch", output.max_frame_mismatch, 0, 1_000_000)
+    _check_range("episode_timeout_s", output.episode_timeout_s, 1, 1_000_000)
+    if not output.actions or len(set(output.actions)) < len(output.actions):
+        raise UsageError("--output.actions: name each part once, at least one of hands, fingertips, camera")
+
+    if output.center_crop:
+        if output.resize == "pad":
+            raise UsageError("--output.center_crop: contradicts --output.resize=pad; give one of them")
+        output.resize = "center_crop"
+    if output.shortest_edge_size is not None:
+        default_size = OutputConfig.frame_size
+        if output.frame_size != default_size:
+            raise UsageError("--output.shortest_edge_size: give either it or --output.frame_size, not both")
+        if output.resize == "pad":
+            raise UsageError("--output.shortest_edge_size: keeps the aspect ratio, so --output.resize=pad has no use")
+
+
+def _check_range(name: str, value: int, lowest: int, highest: int, section: str = "output") -> None:
+    if not lowest <= value <= highest:
+        raise UsageError(f"--{section}.{name}: {value} must be from {lowest} to {highest}")
+
+
+# How draccus and argparse phrase what they refuse, and how we say it: naming the option, then the cure.
+_EXPLANATIONS: tuple[tuple[str, str], ...] = (
+    (
+        r"`(?P<option>[\w.]+)`: Couldn't parse '(?P<value>.*)' into an? (?P<type>\w+)",
+        "{value!r} is not of type {type}",
+    ),
+    (
+        r"`(?P<option>[a-z_.]+?)[\d.]*`: Cannot convert '(?P<value>.*)' .*one of: (?P<choices>.*)",
+        "{value!r} is none of {choices}",
+    ),
+    (
+        r"argument --(?P<option>\S+): invalid choice: '(?P<value>.*)' \(choose from (?P<choices>.*)\)",
+        "{value!r} is none of {choices}",
+    ),
+    (
+        r"`(?P<option>dataset|output|hub)`: Failed when parsing value='(?P<value>.*?)' into",
+        "{value!r} is no mapping of options",
+    ),
+    (
+        r"`(?P<option>[\w.]+)`: Failed when parsing value='(?P<value>.*?)' into",
+        "{value!r} is no list, like [hands, camera]",
+    ),
+    (
+        r"argument --(?P<option>\S+): expected one argument",
+        "needs a value, like --{option}=…",
+    ),
+)
+
+
+def _explain(error: Exception) -> str:
+    """One line from draccus' words, with the option that was probably meant."""
+    message = _one_line(error)
+    unknown = re.search(r"unrecognized arguments: (?P<name>\S+)", message)
+    if unknown:
+        return _unknown_option(unknown["name"].split("=")[0])
+    unknown = re.search(r"(`(?P<section>\w+)`: )?The fields `(?P<name>[^`]+)`", message)
+    if unknown:
+        return "--config_path: " + _unknown_option(".".join(filter(None, unknown.group("section", "name"))))
+    for pattern, explanation in _EXPLANATIONS:
+        match = re.match(pattern, message)
+        if match:
+            return f"--{match['option']}: {explanation.format(**match.groupdict())}"
+    return re.sub(r"Failed to load config from .*name='([^']*)'.*", r"--config_path: \1 is not valid YAML", message)
+
+
+def _unknown_option(name: str) -> str:
+    config = GenerateConfig()
+    options = [f"{section}.{option.name}" for section in vars(config) for option in fields(getattr(config, section))]
+    near = difflib.get_close_matches(name.lstrip("-"), options, n=1)
+    return f"{name}: no such option" + (f"; did you mean --{near[0]}?" if near else "; --help lists them all")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,166 @@
+"""One trajectory to one record with its clip, or one named failure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_upload.errors import StoppedError
+from dataset_upload.video.encoding import write_jpegs, write_mp4
+from dataset_upload.video.geometry import plan_resize
+from dataset_upload.video.sampling import sample_indices
+
+if TYPE_CHECKING:
+    import av
+
+    from dataset_upload.config import OutputConfig
+    from dataset_upload.dataset_loaders import DatasetLoader
+    from dataset_upload.trajectory import Trajectory
+
+
+class Job(NamedTuple):
+    """One episode to convert."""
+
+    episode: Any  # as the loader listed it
+    key: str
+    clip_number: int
+    clip: str  # path of the clip in the output folder: <name>/batch_0000/trajectory_0000.mp4
+    source_state: tuple[int, int]  # size and time of the episode's files when the run began
+
+    def __str__(self) -> str:
+        return str(self.episode)
+
+
+class Conversion(NamedTuple):
+    """What became of one episode; picklable, a few ten kilobytes."""
+
+    row: dict[str, Any]  # one value per column, without lang_vector
+    clip_file: Path  # the finished clip under a temporary name: a file, or a folder of JPEGs
+    clip_size: tuple[int, int]  # (width, height) of its frames
+    clip_bytes: int
+    clip_sha256: str
+    note: str | None  # what had to be mended, in one line
+    seconds: float  # that the conversion took
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Converts one episode per call. Picklable: each worker process uses a copy.
+
+    Attributes:
+        loader: reads the episode.
+        output: what the clip looks like.
+        incoming: folder for clips that are not yet in their place.
+    """
+
+    loader: DatasetLoader
+    output: OutputConfig
+    incoming: Path
+
+    def __call__(self, job: Job) -> Conversion:
+        """Convert one episode.
+
+        Raises:
+            EpisodeError: why this episode has no row.
+            StoppedError: nothing can be written any more.
+        """
+        start = time.monotonic()
+        trajectory = self.loader.load(job.episode)
+        indices = sample_indices(len(trajectory["frames"]), self.output.max_frames)
+        with trajectory["frames"].open() as video:
+            resize = plan_resize(
+                (video.width, video.height),
+                self.output.resize,
+                self.output.frame_size,
+                self.output.shortest_edge_size,
+            )
+            frames = (resize.apply(frame) for frame in video.decode(indices))
+            clip_file = self.incoming / job.clip.replace("/", "__")
+            try:
+                frame_names = self._write_clip(frames, clip_file)
+                num_bytes, sha256 = _flush_to_disk(clip_file)
+            except OSError as error:
+                raise StoppedError(f"Cannot write {clip_file}: {error.strerror}") from error
+        frame_paths = [f"{job.clip}/{name}" for name in frame_names] or job.clip
+        row = make_row(trajectory, indices, frame_paths, resize.intrinsics(trajectory["intrinsics"]))
+        seconds = time.monotonic() - start
+        return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds)
+
+    def _write_clip(self, frames: Iterable[av.VideoFrame], clip_file: Path) -> list[str]:
+        """Write the clip; returns the names of its images, none for a video."""
+        if self.output.use_video:
+            write_mp4(frames, clip_file, fps=self.output.fps, crf=self.output.crf)
+            return []
+        return write_jpegs(frames, clip_file)
+
+
+def make_row(
+    trajectory: Trajectory,
+    indices: NDArray[np.int64],
+    frame_paths: str | list[str],
+    intrinsics: NDArray[np.float32],
+) -> dict[str, Any]:
+    """A trajectory's columns at the clip's frames: those of the RFM pipeline, ours, then the hands.
+
+    Args:
+        trajectory: T frames with their poses.
+        indices: (n,) which of its frames the clip holds.
+        frame_paths: the clip, relative to the output folder.
+        intrinsics: (3, 3) of the clip's frames.
+    """
+    confidences = trajectory["confidences"]
+    frames = trajectory["frames"]
+    return {
+        "id": trajectory["id"],
+        "task": trajectory["task"],
+        "data_source": trajectory["data_source"],
+        "frames": frame_paths,
+        "is_robot": trajectory["is_robot"],
+        "quality_label": trajectory["quality_label"],
+        "partial_success": trajectory["partial_success"],
+        "actions": trajectory["actions"][indices],
+        "confidences": None if confidences is None else confidences[indices],
+        "camera_to_world": trajectory["camera_to_world"][indices],
+        "intrinsics": intrinsics,
+        "frame_indices": indices,
+        "timestamps": frames.timestamps[indices],
+        "source_num_frames": len(frames),
+        "source_fps": frames.fps,
+        "source": trajectory["source"],
+        "part": trajectory["part"],
+        "task_name": trajectory["task_name"],
+        "session_name": trajectory["session_name"],
+        "environment": trajectory["environment"],
+        "object": trajectory["object"],
+        "llm_type": trajectory["llm_type"],
+        "llm_verbs": trajectory["llm_verbs"],
+        "llm_objects": trajectory["llm_objects"],
+        "llm_description": trajectory["llm_description"],
+        "llm_description2": trajectory["llm_description2"],
+        "task_certain": trajectory["task_certain"],
+        "left_hand": trajectory["hands"]["left_hand"][indices],
+        "right_hand": trajectory["hands"]["right_hand"][indices],
+        "left_wrist_rotation": trajectory["hands"]["left_wrist_rotation"][indices],
+        "right_wrist_rotation": trajectory["hands"]["right_wrist_rotation"][indices],
+    }
+
+
+def _flush_to_disk(clip_file: Path) -> tuple[int, str]:
+    """Make a clip survive a power cut; returns its size in bytes and its SHA-256."""
+    files = sorted(clip_file.iterdir()) if clip_file.is_dir() else [clip_file]
+    num_bytes, digest = 0, hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            data = handle.read()
+            os.fsync(handle.fileno())
+        num_bytes += len(data)
+        digest.update(data)
+    return num_bytes, digest.hexdigest()

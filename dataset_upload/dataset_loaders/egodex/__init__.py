@@ -1,0 +1,176 @@
+"""EgoDex: one HDF5 file of poses for one MP4 file of first-person video."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from dataset_upload.dataset_loaders.egodex import archive
+from dataset_upload.dataset_loaders.egodex.actions import (
+    CONFIDENCE_JOINTS,
+    HAND_JOINTS,
+    SIDES,
+    action_names,
+    action_poses,
+    hand_poses,
+)
+from dataset_upload.dataset_loaders.egodex.annotation import Annotation, open_annotation
+from dataset_upload.dataset_loaders.egodex.archive import Episode, SourceState
+from dataset_upload.errors import EpisodeError, Reason
+from dataset_upload.trajectory import Trajectory
+from dataset_upload.video.decoding import VideoFrames
+
+_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
+
+
+@dataclass(frozen=True)
+class EgoDexLoader:
+    """Lists and reads EgoDex episodes. Picklable: each worker process uses a copy.
+
+    Attributes:
+        dataset_path: folder of one part.
+        dataset_name: part of every id, and `data_source` of every trajectory.
+        actions: parts of an action; keys of `actions.ACTION_PARTS`.
+        max_frame_mismatch: by how many frames video and poses may differ in length; both are cut to the shorter.
+    """
+
+    dataset_path: str
+    dataset_name: str
+    actions: tuple[str, ...] = ("hands", "fingertips", "camera")
+    max_frame_mismatch: int = 1
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The names of the action columns: `leftHand_x`, …"""
+        return action_names(self.actions)
+
+    @property
+    def hand_joints(self) -> tuple[str, ...]:
+        """The names of a hand's 25 points, in order."""
+        return HAND_JOINTS
+
+    def list_episodes(self) -> list[Episode]:
+        """All episodes in natural order, those with a missing file included. Raises UsageError if there is none."""
+        return archive.list_episodes(self.dataset_path)
+
+    def source_state(self, episode: Episode) -> SourceState:
+        """Size and time of an episode's files."""
+        return archive.source_state(episode)
+
+    def trajectory_id(self, episode: Episode) -> str:
+        """The episode's id: a function of the dataset's name and the episode's key, nothing else."""
+        return str(uuid.uuid5(_ID_NAMESPACE, f"{self.dataset_name}/{episode.key}"))
+
+    def load(self, episode: Episode) -> Trajectory:
+        """Read one episode's poses and text; its video is opened, not decoded.
+
+        Raises:
+            EpisodeError: why the episode cannot be used.
+        """
+        if episode.mp4 is None:
+            raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode.hdf5}")
+        if episode.hdf5 is None:
+            raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file for {episode.mp4}")
+
+        frames = VideoFrames(partial(archive.open_file, episode.mp4), episode.mp4)
+        with archive.open_file(episode.hdf5) as file:
+            hdf5 = file.read()
+        with open_annotation(hdf5, episode.hdf5) as annotation:
+            task, task_certain = choose_task(annotation, episode.hdf5)
+            poses = _Poses(annotation, self.actions)
+            num_frames, note = self._common_length(len(poses.camera), len(frames), episode.hdf5)
+            return Trajectory(
+                frames=frames[:num_frames],
+                actions=poses.actions[:num_frames],
+                action_names=self.action_names,
+                task=task,
+                task_name=episode.task_name,
+                task_certain=task_certain,
+                id=self.trajectory_id(episode),
+                is_robot=False,
+                quality_label="successful",
+                partial_success=None,
+                data_source=self.dataset_name,
+                camera_to_world=poses.camera[:num_frames],
+                intrinsics=annotation.intrinsics((frames.shape[2], frames.shape[1])),
+                confidences=None if poses.confidences is None else poses.confidences[:num_frames],
+                hands={
+                    "left_hand": poses.hands["left"][:num_frames, :, :3, 3],
+                    "right_hand": poses.hands["right"][:num_frames, :, :3, 3],
+                    "left_wrist_rotation": poses.hands["left"][:num_frames, 0, :3, :3],
+                    "right_wrist_rotation": poses.hands["right"][:num_frames, 0, :3, :3],
+                },
+                source=episode.key,
+                part=episode.part,
+                note=note,
+                llm_description=annotation.text("llm_description"),
+                llm_description2=annotation.text("llm_description2"),
+                which_llm_description=_which_description(annotation),
+                llm_type=annotation.text("llm_type"),
+                session_name=annotation.text("session_name"),
+                environment=annotation.text("environment"),
+                object=annotation.text("object"),
+                llm_verbs=annotation.texts("llm_verbs"),
+                llm_objects=annotation.texts("llm_objects"),
+            )
+
+    def _common_length(self, num_poses: int, num_video_frames: int, name: str) -> tuple[int, str | None]:
+        """How many frames have both picture and pose, and what to say if some have not."""
+        if num_poses == num_video_frames:
+            return num_poses, None
+        difference = f"{num_poses} poses for {num_video_frames} video frames"
+        if abs(num_poses - num_video_frames) > self.max_frame_mismatch:
+            raise EpisodeError(Reason.FRAME_COUNT_MISMATCH, f"Error loading trajectory {name}: {difference}")
+        num_frames = min(num_poses, num_video_frames)
+        return num_frames, f"Warning: {difference}, cut to {num_frames}: {name}"
+
+
+class _Poses:
+    """The poses that a trajectory needs, read in one go.
+
+    Attributes:
+        actions: (N, D) float32; camera: (N, 4, 4) float32; hands: side -> (N, 25, 4, 4) float32.
+        confidences: (N, 4) float32 or None.
+    """
+
+    def __init__(self, annotation: Annotation, parts: tuple[str, ...]) -> None:
+        names = ("camera", *hand_poses("left"), *hand_poses("right"))
+        poses = annotation.poses(names)
+        positions = poses[:, [names.index(pose) for pose in action_poses(parts)], :3, 3]
+        self.actions = positions.reshape(len(poses), -1)
+        self.camera = poses[:, 0]
+        self.hands = dict(zip(SIDES, np.split(poses[:, 1:], [len(HAND_JOINTS)], axis=1), strict=True))
+        self.confidences = annotation.confidences(CONFIDENCE_JOINTS, len(poses))
+
+
+def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:
+    """The text that describes what this episode shows, and whether the file says so.
+
+    A reversible task has two descriptions, one for each direction, and `which_llm_description` says which applies.
+    Older copies of the dataset lack that field: there the first description is taken and marked uncertain.
+
+    Raises:
+        EpisodeError: no usable text.
+    """
+    which = _which_description(annotation)
+    first, second = (_usable(annotation.text(f"llm_description{suffix}")) for suffix in ("", "2"))
+    if which == 2 and second is not None:
+        return second, True
+    if first is None:
+        raise EpisodeError(Reason.NO_DESCRIPTION, f"Warning: No task description in {name}")
+    certain = which == 1 or (which is None and annotation.text("llm_type") != "reversible")
+    return first, certain
+
+
+def _usable(description: str | None) -> str | None:
+    if description is None or description == "None" or "description unavailable" in description.lower():
+        return None
+    return description
+
+
+def _which_description(annotation: Annotation) -> int | None:
+    which = annotation.text("which_llm_description")
+    return int(which) if which in ("1", "2") else None

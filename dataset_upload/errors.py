@@ -1,0 +1,58 @@
+"""Every way a run or an episode can end other than well, by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an episode has no row. The value is what the ledger and the summary say."""
+
+    MISSING_MP4 = "missing mp4"
+    MISSING_HDF5 = "missing hdf5"
+    NO_DESCRIPTION = "no description"
+
+    UNREADABLE_HDF5 = "unreadable hdf5"
+    MISSING_TRANSFORMS = "missing transforms"
+    MISSING_JOINT = "missing joint"
+    EMPTY_POSES = "empty poses"
+    NAN_POSES = "nan poses"
+    UNREADABLE_VIDEO = "unreadable video"
+    TRUNCATED_VIDEO = "truncated video"
+    ZERO_FRAMES = "zero frames"
+    FRAME_COUNT_MISMATCH = "frame count mismatch"
+    TOO_LARGE = "too large"
+    PERMISSION_DENIED = "permission denied"
+    UNREADABLE_SOURCE = "unreadable source"
+    OUT_OF_MEMORY = "out of memory"
+    WORKER_DIED = "worker died"
+    TIMED_OUT = "timed out"
+    UNEXPECTED = "unexpected error"
+
+    @property
+    def is_skip(self) -> bool:
+        """Whether nothing is wrong with the files: there is only nothing in them to convert."""
+        return self in (Reason.MISSING_MP4, Reason.MISSING_HDF5, Reason.NO_DESCRIPTION)
+
+
+class EpisodeError(Exception):
+    """One episode that cannot become a row; it never costs another one.
+
+    `str(error)` is one line for people: what happened and to which file.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(reason, message)  # both, so that the error survives pickling between processes
+        self.reason = reason
+        self.message = " ".join(message.split())
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(Exception):
+    """The command cannot do what it was asked: one line that names the option and the cure (exit code 2)."""
+
+
+class StoppedError(Exception):
+    """The run had to stop, but everything finished is kept and a re-run continues (exit code 3)."""

@@ -1,0 +1,46 @@
+"""Convert a robot-learning dataset, EgoDex above all, into an RFM dataset for Hugging Face.
+
+    python -m dataset_upload.generate_hf_dataset \\
+        --config_path=dataset_upload/configs/data_gen_configs/egodex.yaml \\
+        --dataset.dataset_path=/path/to/egodex/test --output.max_trajectories=50
+
+Run again, it goes on where it was; nothing finished is done twice. Exit codes: 0 all done, 1 some episodes failed,
+2 wrong usage, 3 stopped (a full disk, say) and resumable, 130 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from dataset_upload.config import parse_config
+from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.logs import log_to_terminal
+
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it before they kill
+    try:
+        config = parse_config(argv)
+        log_to_terminal(verbose=config.output.verbose)
+        from dataset_upload.pipeline import generate  # only now: --help need not wait for the codecs
+
+        num_failed = generate(config)
+        return EXIT_FAILED if num_failed else 0
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except StoppedError as error:
+        print(f"Stopped: {error}; what is finished is kept, the same command goes on", file=sys.stderr)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        print("Interrupted: what is finished is kept, the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

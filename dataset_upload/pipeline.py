@@ -1,0 +1,204 @@
+"""A run of the converter, top to bottom: episodes, jobs, conversions, records, ledger, dataset."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from logging import ERROR, WARNING
+from pathlib import Path
+from typing import Any
+
+from dataset_upload.config import GenerateConfig, result_settings
+from dataset_upload.conversion import Conversion, Converter, Job
+from dataset_upload.dataset_loaders import DatasetLoader, make_loader
+from dataset_upload.engines import run_jobs
+from dataset_upload.errors import EpisodeError, UsageError
+from dataset_upload.language import LanguageModelError, TextEncoder
+from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, Ledger
+from dataset_upload.locks import LockedError, exclusive_lock
+from dataset_upload.logs import logger
+from dataset_upload.natural_order import natural_key
+from dataset_upload.progress import progress
+from dataset_upload.selection import select_round_robin
+from dataset_upload.summary import summarise
+from dataset_upload.writers import dataset_info
+from dataset_upload.writers.card import update_card
+from dataset_upload.writers.rfm import RfmWriter, clip_path
+
+
+def generate(config: GenerateConfig) -> int:
+    """Convert as configured; returns how many of the selected episodes failed.
+
+    Raises:
+        UsageError: the run cannot begin; no finished work was touched.
+        StoppedError: nothing more can be written. Like any interruption it costs only the episodes in work.
+    """
+    start = time.monotonic()
+    make_mini_egodex_if_asked(config)
+    loader = make_loader(config)
+    limit = config.output.max_trajectories
+    selected = select_round_robin(loader.list_episodes(), limit)
+    logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories\n")
+
+    folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
+    with dataset_lock(folder), open_ledger(folder, config) as ledger:
+        writer = RfmWriter(folder, use_video=config.output.use_video)
+        jobs = make_jobs(selected, loader, ledger, config)
+        num_tasks = len({episode.task_name for episode in selected})
+        logger.info(f"Loaded {len(jobs)} trajectories from {num_tasks} tasks")
+
+        open_jobs = without_finished(jobs, ledger, writer)
+        if convert_all(open_jobs, loader, ledger, writer, config):
+            write_dataset(folder, loader, ledger, writer, config)
+        entries = [ledger.entries[job.key] for job in jobs if job.key in ledger.entries]
+        summarise(entries, len(open_jobs), time.monotonic() - start, folder)
+        return sum(entry.status == FAILED for entry in entries)
+
+
+def make_mini_egodex_if_asked(config: GenerateConfig) -> None:
+    """Make the demo's input, unless an earlier run has."""
+    path = Path(config.dataset.dataset_path).expanduser()
+    if config.dataset.mini_episodes == 0 or path.exists():
+        return
+    from dataset_upload.make_mini_egodex import make_mini_egodex
+
+    logger.info(f"Making a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")
+    being_made = path.with_name(f"{path.name}.tmp")
+    shutil.rmtree(being_made, ignore_errors=True)
+    make_mini_egodex(being_made, episodes=config.dataset.mini_episodes)
+    being_made.rename(path)
+
+
+@contextmanager
+def dataset_lock(folder: Path) -> Iterator[None]:
+    """Keep other runs away from this dataset. Raises UsageError where one is at it, or nothing can be written."""
+    try:
+        (folder / ".work").mkdir(parents=True, exist_ok=True)
+        lock = exclusive_lock(folder / ".work" / "lock", wait=False)
+        lock.__enter__()
+    except LockedError as error:
+        raise UsageError(
+            f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
+    """The dataset's ledger; with `output.overwrite`, a dataset that was made with other settings is deleted first."""
+    path = folder / "ledger.jsonl"
+    settings = result_settings(config)
+    try:
+        return Ledger(path, settings)
+    except UsageError:
+        if not config.output.overwrite:
+            raise
+    logger.warning(f"Warning: Replacing {folder}, which was made with other settings")
+    for entry in (*folder.iterdir(), *(folder / ".work").iterdir()):
+        if entry.name not in (".work", "lock", path.name):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    path.unlink()  # last: until here an interrupted deletion is taken up again
+    return Ledger(path, settings)
+
+
+def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, config: GenerateConfig) -> list[Job]:
+    """A job for each selected episode, finished or not, with its clip number and the state of its files."""
+    numbers = ledger.clip_numbers([episode.key for episode in selected])
+    jobs = []
+    for episode in progress(selected, "Loading trajectories", total=len(selected)):
+        number = numbers[episode.key]
+        clip = clip_path(config.dataset.dataset_name, number, use_video=config.output.use_video)
+        jobs.append(Job(episode, episode.key, number, clip, loader.source_state(episode)))
+    return jobs
+
+
+def without_finished(jobs: list[Job], ledger: Ledger, writer: RfmWriter) -> list[Job]:
+    """The jobs never tried, failed, with a source that has changed, or with their clip or row gone."""
+    rows = writer.stored_keys()
+    records = writer.record_numbers()
+
+    def is_finished(job: Job) -> bool:
+        if not ledger.is_settled(job.key, job.source_state):
+            return False
+        entry = ledger.entries[job.key]
+        has_row = job.key in rows or job.clip_number in records
+        return entry.status == SKIPPED or (has_row and writer.has_clip(job.clip, entry.clip_bytes))
+
+    return [job for job in jobs if not is_finished(job)]
+
+
+def convert_all(
+    jobs: list[Job], loader: DatasetLoader, ledger: Ledger, writer: RfmWriter, config: GenerateConfig
+) -> bool:
+    """Do the jobs and enter each outcome in the ledger; returns False if `output.fail_fast` ended it early."""
+    if not jobs:
+        return True
+    encoder = load_text_encoder()
+    converter = Converter(loader, config.output, writer.new_incoming_folder())
+    output = config.output
+    outcomes = run_jobs(converter, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
+    with closing(outcomes):
+        for count, (job, outcome) in enumerate(progress(outcomes, "Processing trajectories", total=len(jobs)), 1):
+            if isinstance(outcome, EpisodeError):
+                ledger.append(Entry.of_error(job, outcome))
+                logger.log(WARNING if outcome.reason.is_skip else ERROR, str(outcome))
+                if output.fail_fast and not outcome.reason.is_skip:
+                    return False
+            else:
+                writer.add(job, outcome, lang_vector=encoder.encode(outcome.row["task"]))
+                ledger.append(Entry.of_conversion(job, outcome))
+                report(outcome, f"{job.key.replace('/', '_')} ({count}/{len(jobs)})")
+    return True
+
+
+def load_text_encoder() -> TextEncoder:
+    """The model behind `lang_vector`. Raises UsageError where its weights are not to be had."""
+    encoder = TextEncoder()
+    try:
+        encoder.encode("")  # loads the weights: better now than after the first clip
+    except LanguageModelError as error:
+        raise UsageError(str(error)) from error
+    return encoder
+
+
+def report(conversion: Conversion, label: str) -> None:
+    """The lines about one finished trajectory; all but warnings only with `output.verbose`."""
+    if conversion.note is not None:
+        logger.warning(conversion.note)
+    row = conversion.row
+    logger.debug(
+        f"Processed video: {row['source_num_frames']} -> {len(row['frame_indices'])} frames, "
+        f"resized to {conversion.clip_size}"
+    )
+    logger.debug(f"Created trajectory: {label}")
+
+
+def write_dataset(
+    folder: Path, loader: DatasetLoader, ledger: Ledger, writer: RfmWriter, config: GenerateConfig
+) -> None:
+    """Bring tables, conversion.json and card up to what the ledger says."""
+    done = sorted(ledger.with_status(DONE), key=lambda entry: natural_key(entry.key))
+    description = dataset_info.read(folder)
+    if description is not None and description["rows"] == ledger.rows_digest():
+        action_statistics = description["action_statistics"]
+    else:
+        rows = progress(done, "Writing tables", total=len(done), unit="row")
+        action_statistics = writer.build((entry.key, entry.clip) for entry in rows).summary()
+    description = dataset_info.describe(
+        config.dataset.dataset_name,
+        settings=result_settings(config),
+        ledger=ledger,
+        action_names=loader.action_names,
+        action_statistics=action_statistics,
+        hand_joints=loader.hand_joints,
+    )
+    dataset_info.write(folder, description)
+    use_video = config.output.use_video
+    writer.clean_up({clip_path(folder.name, entry.clip, use_video=use_video) for entry in done})
+    update_card(folder.parent)

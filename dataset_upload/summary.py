@@ -1,0 +1,38 @@
+"""The last lines of a run: what became of the episodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry
+from dataset_upload.logs import logger
+
+
+def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: Path) -> None:
+    """Log counts, sizes, time, place and what to do next.
+
+    Args:
+        entries: what became of each selected episode, in this run or an earlier one.
+        num_jobs: how many of them this run worked on.
+        seconds: that the run took.
+        folder: the dataset's.
+    """
+    logger.info("")
+    for status, label in ((DONE, "Done:"), (SKIPPED, "Skipped:"), (FAILED, "Failed:")):
+        of_status = [entry for entry in entries if entry.status == status]
+        reasons = Counter(entry.reason for entry in of_status if entry.reason).most_common()
+        detail = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        logger.info(f"{label:<9}{len(of_status)}" + (f" ({detail})" if detail else ""))
+
+    done = [entry for entry in entries if entry.status == DONE]
+    source_bytes = sum(entry.source_bytes for entry in done)
+    clip_bytes = sum(entry.clip_bytes or 0 for entry in done)
+    if done:
+        change = f"{clip_bytes / source_bytes - 1:+.1%}" if source_bytes else ""
+        logger.info(f"Size:    {source_bytes / 1e6:.1f} MB -> {clip_bytes / 1e6:.2f} MB of clips ({change})")
+    earlier = f"; {len(entries) - num_jobs} finished in an earlier run" if len(entries) > num_jobs else ""
+    logger.info(f"Time:    {seconds:.1f} s, {num_jobs / seconds:.2f} trajectories/s{earlier}")
+    logger.info(f"Dataset: {folder}")
+    logger.info(f'Next:    datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")')

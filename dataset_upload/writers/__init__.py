@@ -1,0 +1,1 @@
+"""Writers: the formats that come out."""

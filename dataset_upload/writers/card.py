@@ -1,0 +1,149 @@
+"""README.md of the output folder: the dataset card that makes each dataset loadable by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_upload.locks import exclusive_lock
+from dataset_upload.writers import dataset_info
+from dataset_upload.writers.whole_file import write_whole
+
+_BEGIN = "<!-- dataset_upload: this section is written by the converter -->"
+_END = "<!-- dataset_upload: end -->"
+
+_METADATA = {
+    "license": "cc-by-nc-nd-4.0",
+    "pretty_name": "EgoDex for reward models",
+    "task_categories": ["robotics"],
+    "tags": ["egodex", "egocentric", "hand-pose", "reward-model", "video"],
+}
+
+
+def update_card(output_dir: Path) -> None:
+    """Write the card for all datasets of a folder; runs side by side take turns."""
+    with exclusive_lock(output_dir / ".card.lock", wait=True):
+        path = output_dir / "README.md"
+        existing = path.read_text(encoding="utf-8") if path.exists() else ""
+        folders = sorted(folder for folder in output_dir.iterdir() if (folder / dataset_info.FILE_NAME).exists())
+        descriptions = [description for folder in folders if (description := dataset_info.read(folder))]
+        write_whole(path, render_card(existing, descriptions))
+
+
+def render_card(existing: str, descriptions: Sequence[dict[str, Any]]) -> str:
+    """The card that describes these datasets and keeps what others wrote into the existing one.
+
+    Args:
+        existing: a card whose own YAML keys, configs of other datasets and text outside our section stay.
+        descriptions: what the datasets' `conversion.json` say.
+    """
+    import yaml
+
+    metadata, text = _split(existing)
+    ours = [config for description in descriptions for config in _configs(description["dataset_name"])]
+    names = {config["config_name"] for config in ours}
+    foreign = [config for config in metadata.get("configs", []) if config.get("config_name") not in names]
+    metadata = {**_METADATA, **metadata, "configs": sorted([*foreign, *ours], key=lambda c: str(c["config_name"]))}
+    header = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    section = f"{_BEGIN}\n{_section(descriptions)}\n{_END}"
+    if _BEGIN in text and _END in text:
+        before, rest = text.split(_BEGIN, 1)
+        text = before + section + rest.split(_END, 1)[1]
+    else:
+        text = f"{section}\n\n{text}" if text.strip() else f"{section}\n"
+    return f"---\n{header}---\n{text}"
+
+
+def _split(card: str) -> tuple[dict[str, Any], str]:
+    """A card's YAML header and the text below it."""
+    import yaml
+
+    match = re.match(r"---\n(.*?)\n---\n(.*)", card, re.DOTALL)
+    if match is None:
+        return {}, card
+    return yaml.safe_load(match[1]) or {}, match[2]
+
+
+def _configs(name: str) -> list[dict[str, Any]]:
+    return [
+        {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}]},
+        {"config_name": f"{name}_hands", "data_files": [{"split": "train", "path": f"{name}/hands/train-*.parquet"}]},
+    ]
+
+
+def _section(descriptions: Sequence[dict[str, Any]]) -> str:
+    rows = "\n".join(
+        f"| `{description['dataset_name']}` | {description['counts']['done']:,} | {description['counts']['tasks']:,} "
+        f"| {description['bytes']['clips'] / 1e6:,.1f} |"
+        for description in descriptions
+    )
+    first = descriptions[0] if descriptions else {"dataset_name": "NAME", "action_names": [], "hand_joints": []}
+    name = first["dataset_name"]
+    return _TEMPLATE.format(
+        rows=rows,
+        name=name,
+        action_names=", ".join(f"`{column}`" for column in first["action_names"]),
+        hand_joints=", ".join(f"`{joint}`" for joint in first["hand_joints"]),
+    )
+
+
+_TEMPLATE = """\
+# EgoDex for reward models
+
+First-person manipulation clips with 3D hand, fingertip and camera positions, converted from
+[EgoDex](https://arxiv.org/abs/2505.11709) for the RFM (reward foundation model) training pipeline.
+
+| dataset | trajectories | tasks | clips, MB |
+| --- | ---: | ---: | ---: |
+{rows}
+
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("PATH_OR_REPO", "{name}", split="train")
+hands = load_dataset("PATH_OR_REPO", "{name}_hands", split="train")
+```
+
+`frames` is the clip's path from the root of this folder or repo. Every list with one entry a frame (`actions`,
+`confidences`, `camera_to_world`, `frame_indices`, `timestamps`, the hands) belongs to the frames of the clip, in order.
+
+| column | what |
+| --- | --- |
+| id | the trajectory's id, the same at every conversion |
+| task | what is done, in words |
+| lang_vector | 384 numbers of unit norm: `task` by all-MiniLM-L6-v2 |
+| data_source | the dataset's name |
+| frames | path of the clip: H.264 MP4 (or the paths of its JPEGs) |
+| is_robot, quality_label, partial_success | false, "successful", null: people doing the task |
+| actions | (T, D) metres in the recording's world frame (ARKit's: y up, its own origin): {action_names} |
+| confidences | (T, 4) in 0..1 for left hand, right hand, left and right index tip; null where the source says nothing |
+| camera_to_world | (T, 4, 4) camera pose; camera axes x right, y down, z forward |
+| intrinsics | (3, 3) camera matrix in pixels of the clip's frames, origin at their top-left corner |
+| frame_indices, timestamps | the clip's frames in the source video: index, seconds |
+| source_num_frames, source_fps | the source video's |
+| source, part, task_name | the episode's key, its part of EgoDex, its task's folder |
+| session_name, environment, object, llm_type, llm_verbs, llm_objects | as annotated in EgoDex |
+| llm_description, llm_description2 | both descriptions |
+| task_certain | whether the source says which description applies |
+| schema_version | of these columns |
+
+The `_hands` configs hold, by `id`, `left_hand` and `right_hand`: (T, 25, 3) metres in the same world frame, and
+`left_wrist_rotation` and `right_wrist_rotation`: (T, 3, 3), wrist axes to world. The 25 points of a hand:
+{hand_joints}.
+
+## Licence
+
+EgoDex is licensed CC-BY-NC-ND 4.0, which does not allow publishing adapted material: keep this dataset private.
+
+## Citation
+
+```bibtex
+@article{{hoque2025egodex,
+  title={{EgoDex: Learning Dexterous Manipulation from Large-Scale Egocentric Video}},
+  author={{Hoque, Ryan and others}},
+  journal={{arXiv preprint arXiv:2505.11709}},
+  year={{2025}}
+}}
+```"""

@@ -1,0 +1,319 @@
+"""The RFM dataset: Parquet tables of one row a trajectory, in shards that are swapped in whole.
+
+A finished record waits as a small file of its own under `<name>/.work/records/` until a build has put it into the
+tables. A build streams: it merges the rows of the tables that are there with the waiting records, in episode order,
+into new shards under `.work/`, and then swaps these in. A record is deleted only after that, and a swap that was
+interrupted is finished by the next run, so at every instant each finished row is in one of the two places.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dataset_upload.writers.statistics import ActionStatistics
+
+if TYPE_CHECKING:
+    from dataset_upload.conversion import Conversion, Job
+
+SCHEMA_VERSION = 1
+
+_vector = pa.list_(pa.float32())
+_matrix = pa.list_(_vector)
+
+# The first eight are the RFM pipeline's own. docs/egodex.md describes each column.
+MAIN_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("task", pa.string()),
+        ("lang_vector", _vector),
+        ("data_source", pa.string()),
+        ("frames", pa.string()),
+        ("is_robot", pa.bool_()),
+        ("quality_label", pa.string()),
+        ("partial_success", pa.float32()),
+        ("actions", _matrix),
+        ("confidences", _matrix),
+        ("camera_to_world", pa.list_(_matrix)),
+        ("intrinsics", _matrix),
+        ("frame_indices", pa.list_(pa.int32())),
+        ("timestamps", pa.list_(pa.float64())),
+        ("source_num_frames", pa.int32()),
+        ("source_fps", pa.float64()),
+        ("source", pa.string()),
+        ("part", pa.string()),
+        ("task_name", pa.string()),
+        ("session_name", pa.string()),
+        ("environment", pa.string()),
+        ("object", pa.string()),
+        ("llm_type", pa.string()),
+        ("llm_verbs", pa.list_(pa.string())),
+        ("llm_objects", pa.list_(pa.string())),
+        ("llm_description", pa.string()),
+        ("llm_description2", pa.string()),
+        ("task_certain", pa.bool_()),
+        ("schema_version", pa.int32()),
+    ]
+)
+
+# The sidecar: 25 joints of each hand, so that readers who only train do not pay for them.
+HANDS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("left_hand", pa.list_(_matrix)),
+        ("right_hand", pa.list_(_matrix)),
+        ("left_wrist_rotation", pa.list_(_matrix)),
+        ("right_wrist_rotation", pa.list_(_matrix)),
+    ]
+)
+
+_ROWS_PER_GROUP = 1000
+_SHARD_BYTES = 500_000_000
+
+
+def main_schema(*, use_video: bool) -> pa.Schema:
+    """The main table's columns; without video, `frames` is a list of JPEG paths."""
+    if use_video:
+        return MAIN_SCHEMA
+    position = MAIN_SCHEMA.get_field_index("frames")
+    return MAIN_SCHEMA.set(position, pa.field("frames", pa.list_(pa.string())))
+
+
+def clip_path(dataset_name: str, clip_number: int, *, use_video: bool) -> str:
+    """Where a clip lies in the output folder: a file, or a folder of JPEGs; 1000 clips a folder."""
+    suffix = ".mp4" if use_video else ""
+    return f"{dataset_name}/batch_{clip_number // 1000:04d}/trajectory_{clip_number:04d}{suffix}"
+
+
+class RfmWriter:
+    """The tables of one dataset.
+
+    Attributes:
+        folder: `<output_dir>/<name>`.
+        work: `<folder>/.work`, for what is not finished.
+        schema: of the main table.
+    """
+
+    def __init__(self, folder: Path, *, use_video: bool) -> None:
+        self.folder = folder
+        self.work = folder / ".work"
+        self.schema = main_schema(use_video=use_video)
+        self._record_schema = pa.schema([*self.schema, *(field for field in HANDS_SCHEMA if field.name != "id")])
+        self._records = self.work / "records"
+        self._finish_swap()
+
+    def new_incoming_folder(self) -> Path:
+        """An empty folder for clips that are being written; what earlier runs have left in theirs is deleted.
+
+        It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
+        """
+        for left_behind in self.work.glob("incoming-*"):
+            shutil.rmtree(left_behind)
+        return Path(tempfile.mkdtemp(prefix="incoming-", dir=self.work))
+
+    def add(self, job: Job, conversion: Conversion, *, lang_vector: NDArray[np.float32]) -> None:
+        """Move a finished clip into its place and keep its row, durably, until the next build.
+
+        Args:
+            job: says where the clip belongs.
+            conversion: the clip, and its row without `lang_vector` and `schema_version`.
+            lang_vector: (384,) of the row's task.
+        """
+        place = self.folder.parent / job.clip
+        place.parent.mkdir(exist_ok=True)
+        if place.is_dir():  # a folder cannot be renamed over another
+            shutil.rmtree(place)
+        conversion.clip_file.rename(place)
+
+        values = {**conversion.row, "lang_vector": lang_vector, "schema_version": SCHEMA_VERSION}
+        arrays = [pa.array([_plain(values[field.name])], field.type) for field in self._record_schema]
+        record = self._record_path(job.clip_number)
+        temporary = record.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            with pa.ipc.new_file(file, self._record_schema) as ipc:
+                ipc.write_batch(pa.record_batch(arrays, self._record_schema))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(record)
+
+    def stored_keys(self) -> set[str]:
+        """The episodes that have a row in the tables."""
+        return {key for shard in self._shards("") for key in pq.read_table(shard, columns=["source"])[0].to_pylist()}
+
+    def record_numbers(self) -> set[int]:
+        """The clip numbers that have a record waiting for the next build."""
+        return {int(path.stem) for path in self._records.glob("*/*.arrow")}
+
+    def build(self, episodes: Iterable[tuple[str, int]]) -> ActionStatistics:
+        """Write the tables anew from the rows that they hold and the records that wait.
+
+        Args:
+            episodes: (key, clip number) of every row, in the order in which rows stand. Each is in the tables,
+                where rows stand in the same order, or waits as a record, which then counts.
+
+        Returns:
+            The statistics of the action columns.
+        """
+        tables = self.work / "tables"
+        shutil.rmtree(tables, ignore_errors=True)
+        statistics = ActionStatistics()
+        stored = self._stored_rows()
+        with _ShardWriter(tables, self.schema) as main, _ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
+            for key, clip_number in episodes:
+                record = self._read_record(clip_number)
+                if record is None:
+                    record = next(row for row in stored if row["source"][0].as_py() == key)
+                main.write(record.select(self.schema.names))
+                hands.write(record.select(HANDS_SCHEMA.names))
+                statistics.add(_actions(record))
+        tables.rename(self.work / "swap")  # from here on the new tables count
+        self._finish_swap()
+        return statistics
+
+    def clean_up(self, clips: set[str]) -> None:
+        """After a build: delete the records, which are in the tables now, and clips that no row names.
+
+        Args:
+            clips: those that rows name. Others can be left behind by an interrupted run, or by a source gone bad.
+        """
+        shutil.rmtree(self._records, ignore_errors=True)
+        for clip in self.folder.glob("batch_*/trajectory_*"):
+            if clip.relative_to(self.folder.parent).as_posix() not in clips:
+                shutil.rmtree(clip) if clip.is_dir() else clip.unlink()
+
+    def has_clip(self, clip: str, num_bytes: int | None) -> bool:
+        """Whether a clip lies in its place, whole as far as its size tells."""
+        path = self.folder.parent / clip
+        return path.is_dir() or (path.is_file() and path.stat().st_size == num_bytes)
+
+    def _record_path(self, clip_number: int) -> Path:
+        folder = self._records / f"{clip_number // 1000:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{clip_number:04d}.arrow"
+
+    def _read_record(self, clip_number: int) -> pa.RecordBatch | None:
+        path = self._record_path(clip_number)
+        if not path.exists():
+            return None
+        with pa.OSFile(str(path)) as file:
+            return pa.ipc.open_file(file).get_batch(0)
+
+    def _shards(self, table: str) -> list[Path]:
+        """The shards of the main table ("") or the sidecar ("hands"), in order."""
+        return sorted((self.folder / table).glob("train-*.parquet"))
+
+    def _stored_rows(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the tables as records, in order."""
+        for main, hands in zip(_rows(self._shards("")), _rows(self._shards("hands")), strict=True):
+            yield pa.record_batch([*main.columns, *hands.columns[1:]], self._record_schema)
+
+    def _finish_swap(self) -> None:
+        """Put finished new shards in the place of the old ones, so that nobody ever reads old and new together.
+
+        `.work/swap` holds the shards that are not yet in their place, and `swap.json` names them all. Whatever
+        moment this was interrupted at, the next call goes on.
+        """
+        swap, swapped = self.work / "swap", self.work / "swapped"
+        shutil.rmtree(swapped, ignore_errors=True)
+        if not swap.exists():
+            return
+        for table in ("", "hands"):
+            names = json.loads((swap / table / "shards.json").read_text())
+            not_moved = [name for name in names if (swap / table / name).exists()]
+            (self.folder / table).mkdir(exist_ok=True)
+            old = [shard for shard in self._shards(table) if shard.name in not_moved or shard.name not in names]
+            if [shard.name for shard in old] != names or len(names) > 1:
+                for shard in old:
+                    shard.unlink()
+            for name in not_moved:
+                (swap / table / name).replace(self.folder / table / name)
+        swap.rename(swapped)
+        shutil.rmtree(swapped)
+
+
+class _ShardWriter:
+    """Writes rows to `folder/train-<i>-of-<n>.parquet`, each at most 500 MB, and their names to `shards.json`."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._schema = schema
+        self._rows: list[pa.RecordBatch] = []
+        self._files: list[BinaryIO] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, row: pa.RecordBatch) -> None:
+        self._rows.append(row)
+        if len(self._rows) == _ROWS_PER_GROUP:
+            self._write_row_group()
+
+    def _write_row_group(self) -> None:
+        group = pa.Table.from_batches(self._rows, self._schema).combine_chunks()
+        if self._writer is None or self._files[-1].tell() + group.nbytes > _SHARD_BYTES:
+            self._start_shard()
+        assert self._writer is not None
+        self._writer.write_table(group)
+        self._rows.clear()
+
+    def _start_shard(self) -> None:
+        self._finish_shard()
+        self._files.append((self._folder / f"{len(self._files):05d}").open("wb"))
+        self._writer = pq.ParquetWriter(self._files[-1], self._schema, compression="zstd")
+
+    def _finish_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._files[-1].flush()
+            os.fsync(self._files[-1].fileno())
+            self._files[-1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            return
+        if self._rows or not self._files:  # a table without rows is still a table
+            self._write_row_group()
+        self._finish_shard()
+        count = len(self._files)
+        names = [f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        for number, name in enumerate(names):
+            (self._folder / f"{number:05d}").rename(self._folder / name)
+        (self._folder / "shards.json").write_text(json.dumps(names))
+
+
+def _rows(shards: list[Path]) -> Iterator[pa.RecordBatch]:
+    for shard in shards:
+        for batch in pq.ParquetFile(shard).iter_batches(batch_size=_ROWS_PER_GROUP):
+            yield from (batch.slice(row, 1) for row in range(batch.num_rows))
+
+
+def _actions(record: pa.RecordBatch) -> NDArray[np.float32]:
+    """(T, D) actions of a record."""
+    rows = record["actions"].flatten()
+    num_frames = len(rows)
+    return rows.flatten().to_numpy().reshape(num_frames, -1)  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """A value as Arrow's converters take it: nested lists, NaN for unknown numbers as null."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype == np.float32 and np.isnan(value).any():
+        value = np.where(np.isnan(value), np.array(None), value)
+    return value.tolist() if value.ndim > 1 else value
