@@ -19,8 +19,8 @@ class DatasetConfig:
     """What to convert."""
 
     dataset_path: str = PLACEHOLDER_PATH  # folder of one EgoDex part, such as /data/egodex/test or /data/egodex/part1
-    mini_episodes: int = 0  # first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there
     dataset_name: str = "egodex_test"  # name of the result: its folder, its config on the Hub, part of every id
+    mini_episodes: int = 0  # first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there
 
 
 @dataclass

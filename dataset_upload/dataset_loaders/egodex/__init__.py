@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.dataset_loaders.egodex.actions import (
     CONFIDENCE_JOINTS,
     HAND_JOINTS,
-    SIDES,
     action_names,
     action_poses,
     hand_poses,
@@ -76,15 +77,17 @@ class EgoDexLoader:
             raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file for {episode.mp4}")
 
         frames = VideoFrames(partial(archive.open_file, episode.mp4), episode.mp4)
-        with archive.open_file(episode.hdf5) as file:
-            hdf5 = file.read()
-        with open_annotation(hdf5, episode.hdf5) as annotation:
+        with (
+            archive.open_file(episode.hdf5) as file,
+            open_annotation(file, episode.hdf5, num_frames=len(frames)) as annotation,
+        ):
             task, task_certain = choose_task(annotation, episode.hdf5)
-            poses = _Poses(annotation, self.actions)
-            num_frames, note = self._common_length(len(poses.camera), len(frames), episode.hdf5)
+            num_poses = annotation.num_poses(["camera", *hand_poses("left"), *hand_poses("right")])
+            num_frames, note = self._common_length(num_poses, len(frames), episode.hdf5)
+            confidences = annotation.confidences(CONFIDENCE_JOINTS, num_poses)
             return Trajectory(
                 frames=frames[:num_frames],
-                actions=poses.actions[:num_frames],
+                actions=_positions(annotation, action_poses(self.actions))[:num_frames].reshape(num_frames, -1),
                 action_names=self.action_names,
                 task=task,
                 task_name=episode.task_name,
@@ -94,14 +97,14 @@ class EgoDexLoader:
                 quality_label="successful",
                 partial_success=None,
                 data_source=self.dataset_name,
-                camera_to_world=poses.camera[:num_frames],
+                camera_to_world=annotation.pose("camera")[:num_frames],
                 intrinsics=annotation.intrinsics((frames.shape[2], frames.shape[1])),
-                confidences=None if poses.confidences is None else poses.confidences[:num_frames],
+                confidences=None if confidences is None else confidences[:num_frames],
                 hands={
-                    "left_hand": poses.hands["left"][:num_frames, :, :3, 3],
-                    "right_hand": poses.hands["right"][:num_frames, :, :3, 3],
-                    "left_wrist_rotation": poses.hands["left"][:num_frames, 0, :3, :3],
-                    "right_wrist_rotation": poses.hands["right"][:num_frames, 0, :3, :3],
+                    "left_hand": _positions(annotation, hand_poses("left"))[:num_frames],
+                    "right_hand": _positions(annotation, hand_poses("right"))[:num_frames],
+                    "left_wrist_rotation": annotation.pose("leftHand")[:num_frames, :3, :3],
+                    "right_wrist_rotation": annotation.pose("rightHand")[:num_frames, :3, :3],
                 },
                 source=episode.key,
                 part=episode.part,
@@ -128,22 +131,9 @@ class EgoDexLoader:
         return num_frames, f"Warning: {difference}, cut to {num_frames}: {name}"
 
 
-class _Poses:
-    """The poses that a trajectory needs, read in one go.
-
-    Attributes:
-        actions: (N, D) float32; camera: (N, 4, 4) float32; hands: side -> (N, 25, 4, 4) float32.
-        confidences: (N, 4) float32 or None.
-    """
-
-    def __init__(self, annotation: Annotation, parts: tuple[str, ...]) -> None:
-        names = ("camera", *hand_poses("left"), *hand_poses("right"))
-        poses = annotation.poses(names)
-        positions = poses[:, [names.index(pose) for pose in action_poses(parts)], :3, 3]
-        self.actions = positions.reshape(len(poses), -1)
-        self.camera = poses[:, 0]
-        self.hands = dict(zip(SIDES, np.split(poses[:, 1:], [len(HAND_JOINTS)], axis=1), strict=True))
-        self.confidences = annotation.confidences(CONFIDENCE_JOINTS, len(poses))
+def _positions(annotation: Annotation, poses: Sequence[str]) -> NDArray[np.float32]:
+    """(N, len(poses), 3) positions in metres. The rotations are dropped pose by pose: they take four times as much."""
+    return np.stack([annotation.pose(pose)[:, :3, 3] for pose in poses], axis=1)
 
 
 def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:

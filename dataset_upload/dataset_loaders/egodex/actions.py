@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-SIDES = ("left", "right")
-
 # The parts an action can have, in the order in which their columns always stand.
 ACTION_PARTS: dict[str, tuple[str, ...]] = {
     "hands": ("leftHand", "rightHand"),

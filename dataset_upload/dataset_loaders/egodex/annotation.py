@@ -1,11 +1,14 @@
-"""What an EgoDex HDF5 file says: attributes, camera, poses, confidences."""
+"""What an EgoDex HDF5 file says: attributes, camera, poses, confidences.
+
+The files come from the internet, so nothing is read before it is known to be of a sensible kind and size.
+"""
 
 from __future__ import annotations
 
-import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -17,6 +20,11 @@ from dataset_upload.errors import EpisodeError, Reason
 DEFAULT_INTRINSICS = np.array([[736.6339, 0, 960], [0, 736.6339, 540], [0, 0, 1]], dtype=np.float32)
 DEFAULT_INTRINSICS_SIZE = (1920, 1080)
 
+# An EgoDex file takes 4.7 kB a frame and its longest attribute some hundred bytes.
+_MAX_FILE_BYTES, _MAX_FILE_BYTES_PER_FRAME = 64 * 2**20, 16 * 2**10
+_MAX_ATTRIBUTE_BYTES = 2**20
+_MAX_CHUNK_BYTES = 64 * 2**20
+
 
 class Annotation:
     """An open HDF5 file; `name` is what error messages call it."""
@@ -24,6 +32,7 @@ class Annotation:
     def __init__(self, file: h5py.File, name: str) -> None:
         self._file = file
         self._name = name
+        self._objects: dict[str, Any] = {"": file}
 
     def text(self, attribute: str) -> str | None:
         """A text attribute, stripped; None where it is absent or empty."""
@@ -41,41 +50,46 @@ class Annotation:
         stored = self._dataset("camera/intrinsic")
         if stored is not None and stored.shape == (3, 3):
             matrix: NDArray[np.float32] = stored[()].astype(np.float32)
+            if not np.isfinite(matrix).all():
+                raise self._error(Reason.NAN_POSES, "'camera/intrinsic' holds NaN or infinity")
             return matrix
         width, height = (size / full for size, full in zip(frame_size, DEFAULT_INTRINSICS_SIZE, strict=True))
         return np.diag([width, height, 1]).astype(np.float32) @ DEFAULT_INTRINSICS
 
-    def poses(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """(N, len(names), 4, 4) pose-to-world transforms, positions in metres.
+    def num_poses(self, names: Sequence[str]) -> int:
+        """How many rows each of these poses has; reads none.
 
         Raises:
-            EpisodeError: a pose is missing, has another length than the rest or another shape, or holds a NaN.
+            EpisodeError: a pose is missing, is no (N, 4, 4) array of numbers, or has another length than the rest.
         """
-        if "transforms" not in self._file:
+        if self._object("transforms") is None:
             raise self._error(Reason.MISSING_TRANSFORMS, "no group 'transforms'")
-        datasets = [self._dataset(f"transforms/{name}") for name in names]
-        for name, dataset in zip(names, datasets, strict=True):
+        lengths = set()
+        for name in names:
+            dataset = self._dataset(f"transforms/{name}")
             if dataset is None:
                 raise self._error(Reason.MISSING_JOINT, f"no pose 'transforms/{name}'")
             if dataset.ndim != 3 or dataset.shape[1:] != (4, 4):
                 raise self._error(Reason.UNREADABLE_HDF5, f"'transforms/{name}' has shape {dataset.shape}")
-        lengths = {len(dataset) for dataset in datasets}
+            lengths.add(len(dataset))
         if len(lengths) > 1:
             raise self._error(Reason.FRAME_COUNT_MISMATCH, f"poses have {min(lengths)} to {max(lengths)} rows")
-        (num_frames,) = lengths
-        if num_frames == 0:
+        (length,) = lengths
+        if length == 0:
             raise self._error(Reason.EMPTY_POSES, "the poses have no rows")
-        poses = np.empty((num_frames, len(names), 4, 4), np.float32)
-        for column, dataset in enumerate(datasets):
-            poses[:, column] = dataset[()]
-        if not np.isfinite(poses).all():
-            column = int(np.argwhere(~np.isfinite(poses))[0][1])
-            raise self._error(Reason.NAN_POSES, f"'transforms/{names[column]}' holds NaN or infinity")
-        return poses
+        return int(length)
+
+    def pose(self, name: str) -> NDArray[np.float32]:
+        """(N, 4, 4) pose-to-world transforms, positions in metres. Raises EpisodeError if one holds a NaN."""
+        dataset = self._dataset(f"transforms/{name}")
+        pose: NDArray[np.float32] = dataset[()].astype(np.float32, copy=False)
+        if not np.isfinite(pose).all():
+            raise self._error(Reason.NAN_POSES, f"'transforms/{name}' holds NaN or infinity")
+        return pose
 
     def confidences(self, names: Sequence[str], num_frames: int) -> NDArray[np.float32] | None:
         """(num_frames, len(names)) tracking confidence in 0..1, NaN where unknown; None where the file has none."""
-        if "confidences" not in self._file:
+        if self._object("confidences") is None:
             return None
         confidences = np.full((num_frames, len(names)), np.nan, np.float32)
         for column, name in enumerate(names):
@@ -83,12 +97,17 @@ class Annotation:
             if dataset is None:
                 continue
             if dataset.shape != (num_frames,):
-                raise self._error(
-                    Reason.FRAME_COUNT_MISMATCH,
-                    f"'confidences/{name}' has shape {dataset.shape}, the poses have {num_frames} rows",
-                )
+                shapes = f"'confidences/{name}' has shape {dataset.shape}, the poses have {num_frames} rows"
+                raise self._error(Reason.FRAME_COUNT_MISMATCH, shapes)
             confidences[:, column] = dataset[()]
         return confidences
+
+    def _attribute(self, name: str) -> Any:
+        if name not in self._file.attrs:
+            return None
+        if self._file.attrs.get_id(name).get_storage_size() > _MAX_ATTRIBUTE_BYTES:
+            raise self._error(Reason.TOO_LARGE, f"attribute '{name}' is over {_MAX_ATTRIBUTE_BYTES} bytes")
+        return self._file.attrs[name]
 
     def _decode(self, value: Any, attribute: str) -> str:
         try:
@@ -98,28 +117,60 @@ class Annotation:
             raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is not UTF-8 text") from error
         return text
 
-    def _attribute(self, name: str) -> Any:
-        return self._file.attrs.get(name)
-
     def _dataset(self, path: str) -> Any:
-        dataset = self._file.get(path)
-        return dataset if isinstance(dataset, h5py.Dataset) else None
+        """A dataset of numbers that lies in this file; None where there is none of that name."""
+        dataset = self._object(path)
+        if dataset is None:
+            return None
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
+        if dataset.external or dataset.is_virtual:
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
+        if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
+            raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
+        return dataset
+
+    def _object(self, path: str) -> Any:
+        """A group or dataset, opened once; a link that could lead out of the file is not followed."""
+        if path not in self._objects:
+            group, _, name = path.rpartition("/")
+            parent = self._object(group)
+            self._objects[path] = self._child(parent, name) if isinstance(parent, h5py.Group) else None
+        return self._objects[path]
+
+    def _child(self, group: h5py.Group, name: str) -> Any:
+        try:
+            link = group.id.links.get_info(name.encode())
+        except KeyError:
+            return None
+        if link.type != h5py.h5l.TYPE_HARD:
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{name}' is a link to elsewhere")
+        return group[name]
 
     def _error(self, reason: Reason, detail: str) -> EpisodeError:
         return EpisodeError(reason, f"Error loading trajectory {self._name}: {detail}")
 
 
 @contextmanager
-def open_annotation(data: bytes, name: str) -> Iterator[Annotation]:
-    """Open an HDF5 file's bytes.
+def open_annotation(file: BinaryIO, name: str, *, num_frames: int) -> Iterator[Annotation]:
+    """Open an HDF5 file.
+
+    Args:
+        file: seekable.
+        name: what error messages call it.
+        num_frames: frames of the video that it belongs to; bounds its size.
 
     Raises:
-        EpisodeError: the bytes are no HDF5 file, or are damaged wherever they are read inside the `with`.
+        EpisodeError: it is no HDF5 file, too large, or damaged wherever it is read inside the `with`.
     """
+    max_bytes = _MAX_FILE_BYTES + num_frames * _MAX_FILE_BYTES_PER_FRAME
+    if file.seek(0, 2) > max_bytes:
+        size = f"{file.tell()} bytes for {num_frames} frames"
+        raise EpisodeError(Reason.TOO_LARGE, f"Error loading trajectory {name}: {size}, at most {max_bytes} make sense")
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            yield Annotation(file, name)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as error:
+        with h5py.File(file, "r") as hdf5:
+            yield Annotation(hdf5, name)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         # h5py's ways to say that a file is cut short or damaged.
         raise EpisodeError(
             Reason.UNREADABLE_HDF5, f"Error loading trajectory {name}: Unable to open file ({error})"

@@ -1,0 +1,153 @@
+"""The command line: what is accepted, and what is refused in one line that helps."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataset_upload.config import GenerateConfig, parse_config
+from dataset_upload.errors import UsageError
+
+COMMAND = [sys.executable, "-m", "dataset_upload.generate_hf_dataset"]
+SOMEWHERE = "--dataset.dataset_path=/somewhere"
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(UsageError) as error:
+        parse_config(arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def parsed(*arguments: str) -> GenerateConfig:
+    return parse_config([SOMEWHERE, *arguments])
+
+
+def yaml_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return f"--config_path={path}"
+
+
+def test_the_shipped_yaml_holds_the_options_as_users_know_them(tmp_path: Path) -> None:
+    config = parsed("--config_path=dataset_upload/configs/data_gen_configs/egodex.yaml")
+    assert config.dataset.dataset_name == "egodex_test"
+    output = config.output
+    assert (output.output_dir, output.max_trajectories, output.max_frames) == ("egodex_dataset", 100, 32)
+    assert (output.use_video, output.fps) == (True, 30)
+    assert (config.hub.push_to_hub, config.hub.hub_repo_id) == (False, "your-username/egodex_rfm")
+
+
+def test_the_command_line_overrides_the_yaml(tmp_path: Path) -> None:
+    path = yaml_file(tmp_path, "output: {max_frames: 16, fps: 10}\n")
+    config = parsed(path, "--output.max_frames=8")
+    assert (config.output.max_frames, config.output.fps) == (8, 10)
+
+
+@pytest.mark.parametrize("value, expected", [("-1", -1), ("null", None), ("50", 50)])
+def test_max_trajectories_takes_all_or_a_number(value: str, expected: int | None) -> None:
+    assert parsed(f"--output.max_trajectories={value}").output.max_trajectories == expected
+
+
+@pytest.mark.parametrize("key", ["shortest_edge_size=240", "center_crop=true", "num_workers=0"])
+def test_keys_of_the_wider_converter_are_accepted(key: str) -> None:
+    parsed(f"--output.{key}")
+
+
+def test_center_crop_is_an_alias() -> None:
+    assert parsed("--output.center_crop=true").output.resize == "center_crop"
+
+
+def test_any_subset_of_action_parts() -> None:
+    assert parsed("--output.actions=[camera]").output.actions == ["camera"]
+
+
+@pytest.mark.parametrize(
+    "argument, names, says",
+    [
+        ("--output.max_framez=3", "--output.max_framez", "did you mean --output.max_frames"),
+        ("--output.max_frames=abc", "--output.max_frames", "'abc' is not of type int"),
+        ("--output.max_frames=3.5", "--output.max_frames", "not of type int"),
+        ("--output.max_frames=0", "--output.max_frames", "at least 1"),
+        ("--output.max_trajectories=0", "--output.max_trajectories", "-1 for all"),
+        ("--output.use_video=maybe", "--output.use_video", "not of type bool"),
+        ("--output.use_video", "--output.use_video", "needs a value"),
+        ("--output.resize=zoom", "--output.resize", "'stretch', 'center_crop', 'pad'"),
+        ("--output.frame_size=255", "--output.frame_size", "even"),
+        ("--output.crf=60", "--output.crf", "from 0 to 51"),
+        ("--output.crf=null", "--output.crf", "not null"),
+        ("--output.actions=[]", "--output.actions", "at least one"),
+        ("--output.actions=[feet]", "--output.actions", "hands, fingertips, camera"),
+        ("--output.actions=hands", "--output.actions", "like [hands, camera]"),
+        ("--output.num_workers=-2", "--output.num_workers", "from -1"),
+        ("--dataset.dataset_name=../escape", "--dataset.dataset_name", "folder name"),
+        ("--dataset.dataset_name=a/b", "--dataset.dataset_name", "folder name"),
+        ("--dataset.dataset_name=x_hands", "--dataset.dataset_name", "_hands"),
+        ("--dataset=3", "--dataset", "mapping"),
+        ("stray", "stray", "--help"),
+    ],
+)
+def test_wrong_options_are_named_with_the_cure(argument: str, names: str, says: str) -> None:
+    message = refusal(SOMEWHERE, argument)
+    assert message.startswith(f"{names}: ")
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--output.center_crop=true", "--output.resize=pad"], "--output.center_crop"),
+        (["--output.shortest_edge_size=240", "--output.frame_size=128"], "--output.shortest_edge_size"),
+        (["--output.shortest_edge_size=240", "--output.resize=pad"], "--output.shortest_edge_size"),
+    ],
+)
+def test_contradicting_options_are_refused(arguments: list[str], says: str) -> None:
+    assert refusal(SOMEWHERE, *arguments).startswith(says)
+
+
+def test_the_placeholder_path_is_recognised() -> None:
+    message = refusal("--config_path=dataset_upload/configs/data_gen_configs/egodex.yaml")
+    assert message.startswith("--dataset.dataset_path") and "placeholder" in message
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("output: {max_framez: 3}", "did you mean --output.max_frames"),
+        ("outputs: {max_frames: 3}", "outputs: no such option"),
+        ("output: 3", "--output: '3' is no mapping"),
+        ("output:", "--output: 'None' is no mapping"),
+        ("output: {", "not valid YAML"),
+        ("- a list", "expected a YAML mapping"),
+        ("output: {max_frames: many}", "--output.max_frames: 'many' is not of type int"),
+    ],
+)
+def test_mistakes_in_the_yaml_are_explained(tmp_path: Path, text: str, says: str) -> None:
+    assert says in refusal(yaml_file(tmp_path, text), SOMEWHERE)
+
+
+def test_a_missing_yaml_is_named() -> None:
+    assert refusal("--config_path=/nowhere.yaml") == "--config_path: /nowhere.yaml does not exist"
+
+
+def test_help_explains_every_option_with_its_default() -> None:
+    text = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    config = GenerateConfig()
+    for section in ("dataset", "output", "hub"):
+        for option in vars(getattr(config, section)):
+            explained = re.search(rf"  --{section}\.{option} .*?\(default: ", text, re.DOTALL)
+            assert explained and explained[0].count("--") == 1 and len(explained[0].split()) > 5
+
+
+def test_a_usage_error_is_one_line_and_exit_code_2_and_writes_nothing(tmp_path: Path) -> None:
+    output = f"--output.output_dir={tmp_path / 'out'}"
+    for arguments in (["--output.max_framez=3"], [SOMEWHERE], [f"--dataset.dataset_path={tmp_path}"]):
+        run = subprocess.run([*COMMAND, output, *arguments], capture_output=True, text=True)
+        assert run.returncode == 2
+        assert run.stdout == ""
+        assert run.stderr.count("\n") == 1 and run.stderr.startswith("Error: --")
+    assert list(tmp_path.iterdir()) == []
