@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from dataset_upload.errors import UsageError
+from dataset_upload.video import ResizeMode
+
+ActionPart = Literal["hands", "fingertips", "camera"]
 
 PLACEHOLDER_PATH = "/path/to/egodex/test"
 
@@ -32,12 +35,12 @@ class OutputConfig:
     max_frames: int = 32  # frames per clip at most, evenly spaced; -1: all
     frame_size: int = 256  # side of the square clip, pixels, even
     shortest_edge_size: int | None = None  # keep the aspect ratio: the shorter side gets this many pixels; null: square
-    resize: Literal["stretch", "center_crop", "pad"] = "stretch"  # how 16:9 becomes a square
+    resize: ResizeMode = "stretch"  # how 16:9 becomes a square
     center_crop: bool = False  # same as resize: center_crop
     use_video: bool = True  # one MP4 a clip; false: JPEG files
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
-    actions: list[Literal["hands", "fingertips", "camera"]] = field(  # parts of an action, 3 to 15 columns, metres
+    actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres (default: all)
         default_factory=lambda: ["hands", "fingertips", "camera"]
     )
     max_frame_mismatch: int = 1  # frames by which video and poses may differ in length; both are cut to the shorter

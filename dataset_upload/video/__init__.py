@@ -1,1 +1,5 @@
 """Video: which frames to take, how to decode them, resize them, encode them."""
+
+from typing import Literal
+
+ResizeMode = Literal["stretch", "center_crop", "pad"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-ResizeMode = Literal["stretch", "center_crop", "pad"]
-RESIZE_MODES: tuple[ResizeMode, ...] = ("stretch", "center_crop", "pad")
+from dataset_upload.video import ResizeMode
 
 
 @dataclass(frozen=True)
