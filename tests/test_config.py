@@ -139,7 +139,7 @@ def test_help_explains_every_option_with_its_default() -> None:
     config = GenerateConfig()
     for section in ("dataset", "output", "hub"):
         for option in vars(getattr(config, section)):
-            explained = re.search(rf"  --{section}\.{option} .*?\(default: ", text, re.DOTALL)
+            explained = re.search(rf"  --{section}\.{option} .*?\(default:\s", text, re.DOTALL)
             assert explained and explained[0].count("--") == 1 and len(explained[0].split()) > 5
 
 
