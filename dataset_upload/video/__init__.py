@@ -3,3 +3,4 @@
 from typing import Literal
 
 ResizeMode = Literal["stretch", "center_crop", "pad"]
+DecodeScale = Literal["exact", "auto", "fast"]

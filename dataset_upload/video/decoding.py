@@ -1,17 +1,17 @@
 """Frames of a video by index, decoding no more than those need.
 
 EgoDex's videos are MPEG-4 Part 2 Simple Profile: I- and P-frames only, a keyframe every 12 frames. There the
-container's index says where each packet lies, packet i is frame i, and frame i needs just the packets from the keyframe
-before it. So a clip of 32 frames reads and decodes those prefixes only, each packet once. A video of any other kind
-(B-frames, edit lists, an incomplete index, …) is decoded from its start, which is always right.
+container's index says where each packet lies, packet i is frame i, and frame i needs just the packets from the
+keyframe before it. So a clip of 32 frames reads and decodes those prefixes only, each packet once. A video of any
+other kind (B-frames, edit lists, an incomplete index, …) is decoded from its start, which is always right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, BinaryIO, cast, overload
 
 import av
@@ -19,12 +19,25 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dataset_upload.errors import EpisodeError, Reason
+from dataset_upload.video.mp4_limits import MAX_PIXELS, check_claims, check_frame_size
 
-# A frame in which no macroblock is coded still spends one bit on each. Smaller packets are MPEG-4's "not coded"
-# frames, for which a decoder gives out nothing: then packet i would not be frame i.
+av.logging.set_level(av.logging.CRITICAL)  # FFmpeg prints nothing; what it had to say is in its errors
+
+# Some old encoders end their frames wrongly. Whether this is one, FFmpeg guesses from the frames decoded so far, and as
+# long as it thinks so, it overlooks damage. For its own encoder, sound since 2018, it is told not to guess.
+_SOUND_ENCODER = re.compile(rb"Lavc(5[89]|[6-9]\d)\.")
+
+_DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
+# FFmpeg goes by content, not by name: without this it takes texts for videos, and playlists make it open other files.
+_OPEN_OPTIONS = {"format_whitelist": "mov,matroska,avi", **_DECODER_OPTIONS}
+
+# In an MPEG-4 frame every macroblock takes a bit or more, whereas a "not coded" one, for which a decoder gives out no
+# frame, ends after its header: 19 bytes at most by FFmpeg's own reckoning.
 _MACROBLOCK_PIXELS = 16 * 16
+_NOT_CODED_BYTES = 19
 
-av.logging.set_level(av.logging.CRITICAL)  # what FFmpeg would print, EpisodeError says, with the file's name
+# The decoder can leave out the finer frequencies of its 8x8 blocks and so decode to 1/2, 1/4 or 1/8 of the size.
+_MAX_REDUCTION = {"mpeg4": 3}
 
 
 class Video:
@@ -33,206 +46,204 @@ class Video:
     Attributes:
         num_frames: how many frames a decode from start to end gives.
         width, height: of its frames, in pixels.
+        max_reduction: how often the decoder can halve them while decoding.
         fps: its average frame rate; 0 if the container does not say.
-        timestamps: (num_frames,) float64, seconds from the start of the video.
-
-    Errors are `EpisodeError`s: unreadable, truncated, zero frames.
+        timestamps: (num_frames,) float64, seconds from the first frame. Where the file's own are missing or do not
+            rise from frame to frame, they are counted at `fps`, and NaN without that.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        """Read the container's header; nothing is decoded.
+    def __init__(self, file: BinaryIO, name: str, *, timestamps: NDArray[np.float64] | None = None) -> None:
+        """Read the container's header. Nothing is decoded, unless only decoding tells how many frames there are.
 
         Args:
             file: the video, seekable, open until this object is no longer used.
             name: what error messages call it.
+            timestamps: those that an earlier look at the same file found; saves counting its frames again.
+
+        Raises:
+            EpisodeError: unreadable, truncated, too large, zero frames.
         """
         self._file = file
         self._name = name
         with self._container() as container:
             stream = self._stream(container)
             self.width, self.height = stream.codec_context.width, stream.codec_context.height
+            self.max_reduction = _MAX_REDUCTION.get(stream.codec_context.name, 0)
             self.fps = float(stream.average_rate or 0)
-            self._index = _PacketIndex.of(stream)
-            promised_frames = stream.frames
+            self._time_base = float(stream.time_base or 0)
+            self._index = _PacketIndex.of(container, stream)
+        check_frame_size(self.width, self.height, name)
         if self._index is not None:
-            self._index.check_not_truncated(file, name)
-            self.timestamps = self._index.timestamps
-        else:
-            self.timestamps = self._timestamps_by_decoding()
-            if len(self.timestamps) < promised_frames:
-                raise self._truncated(len(self.timestamps), promised_frames)
+            self._check_not_truncated(self._index)
+            timestamps = self._index.timestamps
+        self.timestamps = self._timestamps_by_decoding() if timestamps is None else timestamps
         self.num_frames = len(self.timestamps)
         if self.num_frames == 0:
             raise EpisodeError(Reason.ZERO_FRAMES, f"Error: No frame in video file: {name}")
 
-    def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[av.VideoFrame]:
+    def size_at(self, reduction: int) -> tuple[int, int]:
+        """(width, height) of the frames that `decode` gives at a reduction."""
+        return (-(-self.width >> reduction), -(-self.height >> reduction))
+
+    def decode(self, indices: Sequence[int] | NDArray[np.int64], *, reduction: int = 0) -> Iterator[av.VideoFrame]:
         """Decode frames one at a time, in the decoder's own pixel format.
 
         Args:
-            indices: ascending, unique, each in [0, num_frames).
+            indices: ascending, unique, each in [0, num_frames). Be done with them before asking for others.
+            reduction: how often to halve width and height in the decoder, up to `max_reduction`; 0 is exact.
 
         Raises:
             EpisodeError: at the first frame that cannot be decoded without damage.
         """
         wanted = [int(index) for index in indices]
-        frames = self._decode_sequentially(wanted) if self._index is None else self._decode_indexed(wanted)
-        try:
-            yield from frames
-        except av.FFmpegError as error:
-            raise self._unreadable(str(error.strerror)) from error
-        except OSError as error:
-            raise self._unreadable_source(error) from error
-
-    def _decode_indexed(self, wanted: list[int]) -> Iterator[av.VideoFrame]:
-        assert self._index is not None
-        decoder = self._index.new_decoder()
-        for start, group in self._index.groups(wanted):
-            due = start
-            for frame in self._decode_packets(decoder, start, group[-1]):
-                if frame.pts != due or frame.is_corrupt or (due == start and not frame.key_frame):
-                    raise self._unreadable(f"damaged at frame {due}")
-                if due in group:
-                    yield frame
-                due += 1
-            if due != group[-1] + 1:
-                raise self._unreadable(f"damaged at frame {due}")
-
-    def _decode_packets(self, decoder: Any, first: int, last: int) -> Iterator[av.VideoFrame]:
-        """Decode a run of packets that starts at a keyframe; a frame's pts is its index."""
-        assert self._index is not None
-        decoded = 0
-        for index in range(first, last + 1):
-            self._file.seek(self._index.offsets[index])
-            data = self._file.read(self._index.sizes[index])
-            if len(data) != self._index.sizes[index]:
-                raise self._truncated(index, len(self._index.sizes))
-            # Packet(data) would leave out the padding that decoders read past the end; update() copies into it.
-            packet: Any = av.Packet(len(data))
-            packet.update(data)
-            packet.pts = packet.dts = index
-            for frame in decoder.decode(packet):
-                decoded += 1
-                yield frame
-        if decoded < last + 1 - first:
-            yield from decoder.decode(None)  # a decoder that holds frames back
-        decoder.flush_buffers()
-
-    def _decode_sequentially(self, wanted: list[int]) -> Iterator[av.VideoFrame]:
+        if not wanted:
+            return
+        if self._index is None:
+            decoded = self._decode_all(reduction)
+        else:
+            decoded = self._decode_groups(self._index, wanted, reduction)
         remaining = iter(wanted)
-        due = next(remaining, None)
-        with self._container() as container:
-            for index, frame in enumerate(container.decode(self._stream(container))):
-                if due is None:
+        due = next(remaining)
+        for index, frame in decoded:
+            if frame.is_corrupt or (frame.width, frame.height) != self.size_at(reduction):
+                raise self._unreadable(f"damaged at frame {index}")
+            if index == due:
+                yield frame
+                if index == wanted[-1]:
                     return
-                if frame.is_corrupt:
-                    raise self._unreadable(f"damaged at frame {index}")
-                if index == due:
-                    yield frame
-                    due = next(remaining, None)
-        if due is not None:
-            raise self._truncated(due, self.num_frames)
+                due = next(remaining)
+        raise self._truncated(f"frame {due} of {self.num_frames} is missing")
+
+    def _decode_groups(
+        self, index: _PacketIndex, wanted: list[int], reduction: int
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The wanted frames with those that they need, by index."""
+        with self._container() as container:
+            # The very decoder that a decode from the start would use.
+            decoder: Any = self._stream(container, reduction).codec_context
+            for first, last in index.groups(wanted):
+                decoder.flush_buffers()
+                for due in range(first, last + 1):
+                    frames = decoder.decode(self._read_packet(index, due))
+                    if len(frames) != 1 or (due == first and not frames[0].key_frame):
+                        raise self._unreadable(f"damaged at frame {due}")
+                    yield due, frames[0]
+
+    def _read_packet(self, index: _PacketIndex, number: int) -> Any:
+        self._file.seek(index.offsets[number])
+        data = self._file.read(index.sizes[number])
+        if len(data) != index.sizes[number]:
+            raise self._truncated(f"frame {number} of {self.num_frames} is missing")
+        # Packet(data) would leave out the padding that decoders read past the end; update() copies into it.
+        packet: Any = av.Packet(len(data))
+        packet.update(data)
+        return packet
+
+    def _decode_all(self, reduction: int = 0) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Every frame from the start, by index."""
+        with self._container() as container:
+            stream = self._stream(container, reduction)
+            num_packets = num_frames = 0
+            for packet in container.demux(stream):
+                if packet.is_corrupt:  # the file ends in the middle of it
+                    raise self._truncated(f"packet {num_packets} is incomplete")
+                num_packets += packet.size > 0
+                for frame in packet.decode():
+                    yield num_frames, frame
+                    num_frames += 1
+            if num_packets < len(stream.index_entries):
+                raise self._truncated(f"{num_packets} of {len(stream.index_entries)} packets are there")
 
     def _timestamps_by_decoding(self) -> NDArray[np.float64]:
-        with self._container() as container:
-            frames = container.decode(self._stream(container))
-            seconds = [
-                frame.time if frame.time is not None else index / (self.fps or 1) for index, frame in enumerate(frames)
-            ]
-        return np.array(seconds, dtype=np.float64)
+        pts = np.array([frame.pts for _, frame in self._decode_all()], dtype=np.float64)  # None becomes NaN
+        if np.isnan(pts).any() or np.any(np.diff(pts) <= 0):
+            return np.arange(len(pts)) / (self.fps or np.nan)
+        return (pts - pts[:1]) * self._time_base
 
     @contextmanager
     def _container(self) -> Iterator[av.container.InputContainer]:
-        self._file.seek(0)
+        """The container, just opened; whatever fails while it is open becomes an EpisodeError."""
         try:
-            with av.open(self._file, "r") as container:
+            check_claims(self._file, self._name)
+            self._file.seek(0)
+            with av.open(self._file, "r", options=_OPEN_OPTIONS, metadata_errors="replace") as container:
                 yield container
         except av.FFmpegError as error:
+            if "Picture size" in str(error):  # beyond max_pixels
+                raise self._unreadable("its frames are too large", Reason.TOO_LARGE) from error
             raise self._unreadable(str(error.strerror)) from error
         except OSError as error:
-            raise self._unreadable_source(error) from error
+            raise EpisodeError(
+                Reason.UNREADABLE_SOURCE, f"Error: Could not read video file: {self._name} ({error.strerror})"
+            ) from error
 
-    def _stream(self, container: av.container.InputContainer) -> av.VideoStream:
+    def _stream(self, container: av.container.InputContainer, reduction: int = 0) -> av.VideoStream:
         if not container.streams.video:
             raise self._unreadable("no video stream")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
+        codec: Any = stream.codec_context
+        if codec is None:
+            raise self._unreadable("unknown codec")
+        codec.thread_count = 1
+        codec.options = {**_DECODER_OPTIONS, "lowres": str(reduction)}
+        if codec.name == "mpeg4" and _SOUND_ENCODER.search(codec.extradata or b""):
+            codec.options["bug"] = "0"
         return stream
 
-    def _unreadable(self, detail: str) -> EpisodeError:
-        return EpisodeError(Reason.UNREADABLE_VIDEO, f"Error: Could not open video file: {self._name} ({detail})")
+    def _check_not_truncated(self, index: _PacketIndex) -> None:
+        file_size = self._file.seek(0, 2)
+        num_whole = int(np.count_nonzero(index.offsets + index.sizes <= file_size))
+        if num_whole < len(index.offsets):
+            raise self._truncated(f"{num_whole} of {len(index.offsets)} frames are there")
 
-    def _unreadable_source(self, error: OSError) -> EpisodeError:
-        return EpisodeError(
-            Reason.UNREADABLE_SOURCE, f"Error: Could not read video file: {self._name} ({error.strerror})"
-        )
+    def _unreadable(self, detail: str, reason: Reason = Reason.UNREADABLE_VIDEO) -> EpisodeError:
+        return EpisodeError(reason, f"Error: Could not open video file: {self._name} ({detail})")
 
-    def _truncated(self, decoded: int, promised: int) -> EpisodeError:
-        return EpisodeError(
-            Reason.TRUNCATED_VIDEO,
-            f"Error: Video file is cut short: {self._name} ({decoded} of {promised} frames are there)",
-        )
+    def _truncated(self, detail: str) -> EpisodeError:
+        return EpisodeError(Reason.TRUNCATED_VIDEO, f"Error: Video file is cut short: {self._name} ({detail})")
 
 
 @dataclass(frozen=True)
 class _PacketIndex:
     """Where each packet of a video lies, for videos in which packet i is provably frame i."""
 
-    codec: str
-    extradata: bytes | None
-    size: tuple[int, int]
-    offsets: list[int]
-    sizes: list[int]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     keyframes: NDArray[np.int64]
     timestamps: NDArray[np.float64]
 
     @classmethod
-    def of(cls, stream: av.VideoStream) -> _PacketIndex | None:
-        """The index of a video stream, or None where the proof does not hold."""
+    def of(cls, container: av.container.InputContainer, stream: av.VideoStream) -> _PacketIndex | None:
+        """The index of a video stream, or None where the proof fails."""
+        if "mov" not in container.format.name.split(","):
+            return None  # only this demuxer hands out packets just as it lists them
         codec = stream.codec_context
-        # MPEG-4's Simple Profile has no B-frames: nothing is reordered, every coded packet is one frame.
         if codec.name != "mpeg4" or codec.profile != "Simple Profile" or codec.has_b_frames:
-            return None
-        entries = list(stream.index_entries)
-        if not entries or len(entries) != stream.frames or not entries[0].is_keyframe:
-            return None
-        if any(entry.is_discard for entry in entries):  # an edit list hides frames
-            return None
-        if any(entry.size < codec.width * codec.height / _MACROBLOCK_PIXELS / 8 for entry in entries):
-            return None
-        ticks = np.array([entry.timestamp for entry in entries], dtype=np.int64)
-        if not np.all(np.diff(ticks) > 0):
-            return None
+            return None  # frames may be shown in another order than they are decoded in
+        entries = np.fromiter(
+            ((e.pos, e.size, e.timestamp, e.is_keyframe, e.is_discard) for e in stream.index_entries),
+            dtype=[("offset", "i8"), ("size", "i8"), ("ticks", "i8"), ("is_keyframe", "?"), ("is_discard", "?")],
+        )
+        if len(entries) == 0 or len(entries) != stream.frames or entries["is_discard"].any():
+            return None  # fragments, or an edit list that hides frames or shows them twice
+        if not entries["is_keyframe"][0] or entries["is_keyframe"].all():
+            return None  # the container does not say which are keyframes
+        least_bits = codec.width * codec.height // _MACROBLOCK_PIXELS
+        if entries["size"].min() <= max(_NOT_CODED_BYTES, least_bits // 8):
+            return None  # some packet may be no frame
+        if entries["ticks"][0] != stream.start_time or np.any(np.diff(entries["ticks"]) <= 0):
+            return None  # the index has the times of decoding, not those of showing
         return cls(
-            codec=codec.name,
-            extradata=codec.extradata,
-            size=(codec.width, codec.height),
-            offsets=[entry.pos for entry in entries],
-            sizes=[entry.size for entry in entries],
-            keyframes=np.array([i for i, entry in enumerate(entries) if entry.is_keyframe], dtype=np.int64),
-            timestamps=(ticks - ticks[0]) * float(stream.time_base or Fraction(0)),
+            offsets=entries["offset"],
+            sizes=entries["size"],
+            keyframes=np.flatnonzero(entries["is_keyframe"]),
+            timestamps=(entries["ticks"] - entries["ticks"][0]) * float(stream.time_base or 0),
         )
 
-    def check_not_truncated(self, file: BinaryIO, name: str) -> None:
-        file_size = file.seek(0, 2)
-        whole = sum(offset + size <= file_size for offset, size in zip(self.offsets, self.sizes, strict=True))
-        if whole < len(self.offsets):
-            raise EpisodeError(
-                Reason.TRUNCATED_VIDEO,
-                f"Error: Video file is cut short: {name} ({whole} of {len(self.offsets)} frames are there)",
-            )
-
-    def new_decoder(self) -> Any:
-        decoder: Any = av.CodecContext.create(self.codec, "r")
-        decoder.extradata = self.extradata
-        decoder.width, decoder.height = self.size
-        decoder.thread_count = 1
-        return decoder
-
-    def groups(self, wanted: list[int]) -> Iterator[tuple[int, list[int]]]:
-        """Wanted frames by group of pictures: (index of the keyframe, wanted frames in ascending order)."""
-        starts = self.keyframes[np.searchsorted(self.keyframes, wanted, side="right") - 1]
-        for start in np.unique(starts):
-            yield int(start), [index for index, its_start in zip(wanted, starts, strict=True) if its_start == start]
+    def groups(self, wanted: list[int]) -> Iterable[tuple[int, int]]:
+        """Wanted frames by group of pictures: (its keyframe, the last that is wanted of it)."""
+        keyframes = self.keyframes[np.searchsorted(self.keyframes, wanted, side="right") - 1]
+        return dict(zip(keyframes.tolist(), wanted, strict=True)).items()
 
 
 class VideoFrames(Sequence[NDArray[np.uint8]]):
@@ -252,22 +263,23 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
         """
         self._open_file = open_file
         self._name = name
-        with self.open() as video:
-            self.video_shape = (video.num_frames, video.height, video.width, 3)
-            self.fps = video.fps
-            self._timestamps = video.timestamps
+        with open_file() as file:
+            video = Video(file, name)
+        self.fps = video.fps
+        self._frame_shape = (video.height, video.width, 3)
+        self._timestamps = video.timestamps
         self.indices = range(video.num_frames) if indices is None else indices
 
     @contextmanager
     def open(self) -> Iterator[Video]:
         """The video itself, for frames in the decoder's pixel format; its indices are those of the file."""
         with self._open_file() as file:
-            yield Video(file, self._name)
+            yield Video(file, self._name, timestamps=self._timestamps)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(T, H, W, 3), without decoding."""
-        return (len(self), *self.video_shape[1:])
+        return (len(self), *self._frame_shape)
 
     @property
     def timestamps(self) -> NDArray[np.float64]:
@@ -288,8 +300,9 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
             view = object.__new__(VideoFrames)
             view.__dict__.update(self.__dict__, indices=self.indices[index])
             return view
+        wanted = self.indices[index]
         with self.open() as video:
-            (frame,) = video.decode([self.indices[index]])
+            (frame,) = video.decode([wanted])
             return _rgb(frame)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:

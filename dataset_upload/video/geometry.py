@@ -8,7 +8,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_upload.video import ResizeMode
+from dataset_upload.video import DecodeScale, ResizeMode
+
+# How many times its own size a clip's frame must at least be decoded at.
+_LEAST_DECODED: dict[DecodeScale, int] = {"auto": 2, "fast": 1}
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,22 @@ class Resize:
         return resized
 
     def apply(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The resized frame as yuv420p; `frame` must have the size that the resize was planned for."""
+        """The resized frame; `frame` must have the size that the resize was planned for.
+
+        It is yuv420p in limited range and BT.601 colours: what players and readers take a small video for.
+        """
         if self.cropped != (frame.width, frame.height):
             frame = _paste(frame, self.crop_offset, self.cropped, (0, 0), self.cropped)
         # AREA averages every source pixel, as OpenCV's INTER_AREA does, at a tenth of its cost. Left to itself,
         # the scaler starts a thread per core in every worker.
-        frame = frame.reformat(*self.scaled, format="yuv420p", interpolation="AREA", threads=1)
+        frame = frame.reformat(
+            *self.scaled,
+            format="yuv420p",
+            dst_colorspace="ITU601",
+            dst_color_range="MPEG",
+            interpolation="AREA",
+            threads=1,
+        )
         if self.output != self.scaled:
             frame = _paste(frame, (0, 0), self.scaled, self.pad_offset, self.output)
         return frame
@@ -83,6 +96,28 @@ def plan_resize(
     return Resize(source, (0, 0), square, (0, 0), square)
 
 
+def decode_reduction(scale: DecodeScale, resize: Resize, max_reduction: int) -> int:
+    """How often the decoder may halve the frames before a resize that was planned for their full size.
+
+    "exact": never; "auto": as long as they stay twice as large as they are needed; "fast": as large.
+    """
+    if scale == "exact":
+        return 0
+    least = _LEAST_DECODED[scale]
+    reductions = range(max_reduction, 0, -1)
+    sides = list(zip(resize.cropped, resize.scaled, strict=True))
+    enough = (n for n in reductions if all(cropped >> n >= least * scaled for cropped, scaled in sides))
+    return next(enough, 0)
+
+
+def scale_intrinsics(
+    intrinsics: NDArray[np.float32], source: tuple[int, int], scaled: tuple[int, int]
+) -> NDArray[np.float32]:
+    """The (3, 3) intrinsics of a picture that was scaled from one (width, height) to another."""
+    factors = [scaled[0] / source[0], scaled[1] / source[1], 1.0]
+    return np.diag(factors).astype(np.float32) @ intrinsics
+
+
 def _even_below(length: int) -> int:
     return length - length % 2
 
@@ -101,7 +136,7 @@ def _paste(
     """Copy a rectangle of a frame onto a black canvas (yuv420p; even offsets and sizes)."""
     frame = frame.reformat(format="yuv420p", threads=1)
     pasted = av.VideoFrame(*canvas, "yuv420p")
-    pasted.color_range = frame.color_range
+    pasted.color_range, pasted.colorspace = frame.color_range, frame.colorspace
     black = (16, 128, 128)
     for plane, (source, target) in enumerate(zip(frame.planes, pasted.planes, strict=True)):
         half = 1 if plane == 0 else 2
