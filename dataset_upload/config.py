@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from dataset_upload.errors import UsageError
-from dataset_upload.video import ResizeMode
+from dataset_upload.video import DecodeScale, ResizeMode
 
 ActionPart = Literal["hands", "fingertips", "camera"]
 
@@ -38,6 +38,9 @@ class OutputConfig:
     resize: ResizeMode = "stretch"  # how 16:9 becomes a square
     center_crop: bool = False  # same as resize: center_crop
     use_video: bool = True  # one MP4 a clip; false: JPEG files
+    decode_scale: DecodeScale = (
+        "exact"  # decode smaller than full size: exact never, auto to twice the clip, fast to once
+    )
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
     actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres (default: all)
@@ -76,6 +79,7 @@ RESULT_OPTIONS = (
     "shortest_edge_size",
     "resize",
     "use_video",
+    "decode_scale",
     "fps",
     "crf",
     "actions",
@@ -132,7 +136,7 @@ def check_config(config: GenerateConfig) -> None:
             f"--dataset.dataset_path: {PLACEHOLDER_PATH} is only a placeholder; give the folder of an EgoDex part, "
             "or try dataset_upload/configs/data_gen_configs/egodex_demo.yaml, which needs no data"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", config.dataset.dataset_name):
+    if not re.fullmatch(r"(?!README\.md$)[A-Za-z0-9][A-Za-z0-9_.-]*", config.dataset.dataset_name):
         raise UsageError(
             f"--dataset.dataset_name: {config.dataset.dataset_name!r} must be a folder name: letters, digits, _ . -"
         )

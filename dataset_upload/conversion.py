@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataset_upload.errors import StoppedError
 from dataset_upload.video.encoding import write_jpegs, write_mp4
-from dataset_upload.video.geometry import plan_resize
+from dataset_upload.video.geometry import Resize, decode_reduction, plan_resize, scale_intrinsics
 from dataset_upload.video.sampling import sample_indices
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Job(NamedTuple):
     key: str
     clip_number: int
     clip: str  # path of the clip in the output folder: <name>/batch_0000/trajectory_0000.mp4
-    source_state: tuple[int, int]  # size and time of the episode's files when the run began
+    source_state: tuple[int, tuple[int, ...]]  # size and times of the episode's files when the run began
 
     def __str__(self) -> str:
         return str(self.episode)
@@ -76,26 +77,29 @@ class Converter:
         trajectory = self.loader.load(job.episode)
         indices = sample_indices(len(trajectory["frames"]), self.output.max_frames)
         with trajectory["frames"].open() as video:
-            resize = plan_resize(
-                (video.width, video.height),
-                self.output.resize,
-                self.output.frame_size,
-                self.output.shortest_edge_size,
-            )
-            frames = (resize.apply(frame) for frame in video.decode(indices))
-            clip_file = self.incoming / job.clip.replace("/", "__")
+            full_size = video.size_at(0)
+            reduction = decode_reduction(self.output.decode_scale, self._plan_resize(full_size), video.max_reduction)
+            decoded_size = video.size_at(reduction)
+            resize = self._plan_resize(decoded_size)
+            frames = (resize.apply(frame) for frame in video.decode(indices, reduction=reduction))
+            clip_file = self.incoming / Path(job.clip).name
             try:
                 frame_names = self._write_clip(frames, clip_file)
                 num_bytes, sha256 = _flush_to_disk(clip_file)
             except OSError as error:
                 raise StoppedError(f"Cannot write {clip_file}: {error.strerror}") from error
         frame_paths = [f"{job.clip}/{name}" for name in frame_names] or job.clip
-        row = make_row(trajectory, indices, frame_paths, resize.intrinsics(trajectory["intrinsics"]))
+        intrinsics = resize.intrinsics(scale_intrinsics(trajectory["intrinsics"], full_size, decoded_size))
+        row = make_row(trajectory, indices, frame_paths, intrinsics)
         seconds = time.monotonic() - start
         return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds)
 
+    def _plan_resize(self, source: tuple[int, int]) -> Resize:
+        return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
+
     def _write_clip(self, frames: Iterable[av.VideoFrame], clip_file: Path) -> list[str]:
         """Write the clip; returns the names of its images, none for a video."""
+        shutil.rmtree(clip_file, ignore_errors=True)  # what a worker that died at this episode has left
         if self.output.use_video:
             write_mp4(frames, clip_file, fps=self.output.fps, crf=self.output.crf)
             return []

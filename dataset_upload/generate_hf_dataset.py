@@ -10,13 +10,14 @@ Run again, it goes on where it was; nothing finished is done twice. Exit codes: 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from dataset_upload.config import parse_config
 from dataset_upload.errors import StoppedError, UsageError
-from dataset_upload.logs import log_to_terminal
+from dataset_upload.logs import log_to_terminal, say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -24,6 +25,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it before they kill
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work is spread over processes
     try:
         config = parse_config(argv)
         log_to_terminal(verbose=config.output.verbose)
@@ -32,13 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         num_failed = generate(config)
         return EXIT_FAILED if num_failed else 0
     except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        say(f"Error: {error}", sys.stderr)
         return EXIT_USAGE
     except StoppedError as error:
-        print(f"Stopped: {error}; what is finished is kept, the same command goes on", file=sys.stderr)
+        say(f"Stopped: {error}; what is finished is kept, the same command goes on", sys.stderr)
         return EXIT_STOPPED
     except KeyboardInterrupt:
-        print("Interrupted: what is finished is kept, the same command goes on", file=sys.stderr)
+        say("Interrupted: what is finished is kept, the same command goes on", sys.stderr)
         return EXIT_INTERRUPTED
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from dataset_upload.conversion import Conversion, Job
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+REOPENED = "reopened"  # was done, but is to be done again
 
+_FORMAT = 1  # of this file and of the rows that it tells of; one of another number is not read
 _SECONDS_BETWEEN_FLUSHES = 2.0
 
 
@@ -27,10 +30,10 @@ class Entry(NamedTuple):
     """What became of one episode."""
 
     key: str
-    status: str  # done, skipped or failed
+    status: str  # done, skipped, failed or reopened
     clip: int  # clip number: kept for good, whatever becomes of the episode
     source_bytes: int
-    source_mtime_ns: int
+    source_mtimes_ns: tuple[int, ...]  # of each of its files
     reason: str | None = None  # of a skip or a failure
     message: str | None = None  # one line for people
     note: str | None = None  # what had to be mended, in one line
@@ -39,8 +42,8 @@ class Entry(NamedTuple):
     seconds: float | None = None  # that the conversion took
 
     @property
-    def source_state(self) -> tuple[int, int]:
-        return (self.source_bytes, self.source_mtime_ns)
+    def source_state(self) -> tuple[int, tuple[int, ...]]:
+        return (self.source_bytes, self.source_mtimes_ns)
 
     @classmethod
     def of_error(cls, job: Job, error: EpisodeError) -> Entry:
@@ -66,8 +69,8 @@ class Ledger:
     """The ledger of one dataset: JSON lines, the first the settings of the rows, then one an episode.
 
     The last line about an episode counts. A line is handed to the operating system as it is written, so that it
-    outlives this process, and every two seconds the lines are made to outlive a power cut. A line that one has torn
-    is ignored: its episode is converted again.
+    outlives this process, and every two seconds the lines are made to outlive a power cut. Each line but the first ends
+    with a checksum: one that is torn or damaged is ignored, and its episode is converted again.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
@@ -75,44 +78,44 @@ class Ledger:
 
         Args:
             path: `<name>/ledger.jsonl`.
-            settings: what decides the bytes of the result.
+            settings: what decides the bytes of the result, by the names of the options.
 
         Raises:
             UsageError: the ledger's rows were made with other settings, or its first line is damaged.
+            OSError: it cannot be read or written.
         """
         self.entries: dict[str, Entry] = {}
         self._path = path
         self._fingerprint = fingerprint(settings)
         self._last_flush = time.monotonic()
-        if path.exists():
-            kept_bytes, stored_settings = self._read()
-            if stored_settings is not None and stored_settings != settings:
-                raise UsageError(_difference(path.parent, stored_settings, settings))
-            os.truncate(path, kept_bytes)
-        else:
-            kept_bytes = 0
+        num_bytes = self._read(settings) if path.exists() else 0
         self._file = path.open("ab", buffering=0)
-        if kept_bytes == 0:
-            self._write({"settings": settings})
+        self._file.truncate(num_bytes)
+        if num_bytes == 0:
+            self._write(_json({"format": _FORMAT, "settings": settings}) + b"\n")
             self.flush()
 
     def append(self, entry: Entry) -> None:
         """Write what became of an episode."""
         fields = {name: value for name, value in entry._asdict().items() if value is not None}
-        self._write({**fields, "config": self._fingerprint})
+        self._write(_with_checksum(_json({**fields, "config": self._fingerprint})))
         self.entries[entry.key] = entry
         if time.monotonic() - self._last_flush > _SECONDS_BETWEEN_FLUSHES:
             self.flush()
+
+    def reopen(self, key: str) -> None:
+        """Write that an episode is done no longer, before its clip is replaced: its row would not fit the new clip."""
+        self.append(self.entries[key]._replace(status=REOPENED))
 
     def flush(self) -> None:
         """Make all lines durable."""
         os.fsync(self._file.fileno())
         self._last_flush = time.monotonic()
 
-    def is_settled(self, key: str, source_state: tuple[int, int]) -> bool:
+    def is_settled(self, key: str, source_state: tuple[int, tuple[int, ...]]) -> bool:
         """Whether an episode needs no work: done or skipped, from the files as they are now."""
         entry = self.entries.get(key)
-        return entry is not None and entry.status != FAILED and entry.source_state == source_state
+        return entry is not None and entry.status in (DONE, SKIPPED) and entry.source_state == source_state
 
     def clip_numbers(self, keys: Sequence[str]) -> dict[str, int]:
         """Give each episode its clip number, for good.
@@ -155,45 +158,76 @@ class Ledger:
         self.flush()
         self._file.close()
 
-    def _write(self, line: dict[str, Any]) -> None:
-        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
-        self._file.write(data)
+    def _write(self, line: bytes) -> None:
+        while line:  # a disk that is almost full takes a part
+            line = line[self._file.write(line) :]
 
-    def _read(self) -> tuple[int, dict[str, Any] | None]:
-        """Read all whole lines; returns how many bytes they take, and the settings they begin with."""
-        kept_bytes, settings = 0, None
+    def _read(self, settings: dict[str, Any]) -> int:
+        """Read all whole lines; returns how many bytes they take."""
         with self._path.open("rb") as file:
-            for line_number, line in enumerate(file, start=1):
+            first = file.readline()
+            if not first.endswith(b"\n"):
+                return 0
+            self._check_settings(first, settings)
+            num_bytes = len(first)
+            for number, line in enumerate(file, start=2):
                 if not line.endswith(b"\n"):
                     break
-                kept_bytes += len(line)
-                try:
-                    fields = json.loads(line)
-                    if line_number == 1:
-                        settings = fields["settings"]
-                    elif fields.pop("config") == fingerprint(settings):
-                        entry = Entry(**fields)
-                        self.entries[entry.key] = entry
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    if line_number == 1:
-                        raise UsageError(
-                            f"{self._path} does not begin with the dataset's settings; restore it from a backup, or "
-                            "give --output.overwrite=true to convert everything again"
-                        ) from error
-                    logger.warning(
-                        f"Warning: {self._path}, line {line_number} is damaged: its episode is converted again"
-                    )
-        return kept_bytes, settings
+                num_bytes += len(line)
+                entry = self._entry(line)
+                if entry is not None:
+                    self.entries[entry.key] = entry
+                else:
+                    logger.warning(f"Warning: {self._path}, line {number} is damaged; its episode is converted again")
+        return num_bytes
+
+    def _check_settings(self, line: bytes, settings: dict[str, Any]) -> None:
+        try:
+            header = json.loads(line)
+            made_by, stored = header["format"], dict(header["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self._path} does not begin with the dataset's settings; restore it from a backup, or "
+                "give --output.overwrite=true to convert everything again"
+            ) from error
+        if made_by != _FORMAT:
+            raise UsageError(
+                f"{self._path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
+                "that wrote it, give --output.overwrite=true to replace it, or another --dataset.dataset_name"
+            )
+        if stored != settings:
+            raise UsageError(_difference(self._path.parent, stored, settings))
+
+    def _entry(self, line: bytes) -> Entry | None:
+        """What a line says; None if it is damaged."""
+        text, _, checksum = line.rpartition(_CHECKSUM)
+        if checksum != b'"%08x"}\n' % zlib.crc32(text):
+            return None
+        fields = json.loads(text + b"}")
+        del fields["config"]
+        return Entry(**{**fields, "source_mtimes_ns": tuple(fields["source_mtimes_ns"])})
 
 
-def fingerprint(settings: dict[str, Any] | None) -> str:
+_CHECKSUM = b',"crc32":'
+
+
+def _with_checksum(json_object: bytes) -> bytes:
+    text = json_object.removesuffix(b"}")
+    return b'%b%b"%08x"}\n' % (text, _CHECKSUM, zlib.crc32(text))
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def fingerprint(settings: dict[str, Any]) -> str:
     """A short name for one set of settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _difference(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     differences = ", ".join(
-        f"--output.{name}={json.dumps(stored.get(name))} there, {json.dumps(wanted.get(name))} now"
+        f"--{name}={json.dumps(stored.get(name))} there, {json.dumps(wanted.get(name))} now"
         for name in sorted({*stored, *wanted})
         if stored.get(name) != wanted.get(name)
     )

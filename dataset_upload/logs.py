@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from typing import TextIO
 
 logger = logging.getLogger("dataset_upload")
+
+
+def say(line: str, stream: TextIO) -> None:
+    """Write a line above the progress bar.
+
+    A full disk under a log file, or a pipe that nobody reads any more, silences the stream; it costs no run its work.
+    """
+    from tqdm import tqdm
+
+    try:
+        tqdm.write(line, file=stream)
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _LineHandler(logging.Handler):
     """Information to standard output, warnings and errors to standard error, as they are worded."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        tqdm.write(self.format(record), file=stream)
-        stream.flush()
+        say(self.format(record), sys.stderr if record.levelno >= logging.WARNING else sys.stdout)
 
 
 def log_to_terminal(*, verbose: bool = False) -> None:

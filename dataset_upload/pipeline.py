@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from logging import ERROR, WARNING
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from dataset_upload.config import GenerateConfig, result_settings
 from dataset_upload.conversion import Conversion, Converter, Job
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
-from dataset_upload.errors import EpisodeError, UsageError
+from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.language import LanguageModelError, TextEncoder
-from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, Ledger
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
 from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.logs import logger
 from dataset_upload.natural_order import natural_key
@@ -43,13 +44,14 @@ def generate(config: GenerateConfig) -> int:
     logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories\n")
 
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
-    with dataset_lock(folder), open_ledger(folder, config) as ledger:
+    with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video)
         jobs = make_jobs(selected, loader, ledger, config)
         num_tasks = len({episode.task_name for episode in selected})
         logger.info(f"Loaded {len(jobs)} trajectories from {num_tasks} tasks")
 
-        open_jobs = without_finished(jobs, ledger, writer)
+        reopen_lost(ledger, writer)
+        open_jobs = without_finished(jobs, ledger)
         if convert_all(open_jobs, loader, ledger, writer, config):
             write_dataset(folder, loader, ledger, writer, config)
         entries = [ledger.entries[job.key] for job in jobs if job.key in ledger.entries]
@@ -66,34 +68,44 @@ def make_mini_egodex_if_asked(config: GenerateConfig) -> None:
 
     logger.info(f"Making a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")
     being_made = path.with_name(f"{path.name}.tmp")
-    shutil.rmtree(being_made, ignore_errors=True)
-    make_mini_egodex(being_made, episodes=config.dataset.mini_episodes)
-    being_made.rename(path)
+    with stop_when_unwritable(path):
+        shutil.rmtree(being_made, ignore_errors=True)
+        make_mini_egodex(being_made, episodes=config.dataset.mini_episodes, frames=(45, 90), progress=True)
+        being_made.rename(path)
 
 
 @contextmanager
 def dataset_lock(folder: Path) -> Iterator[None]:
     """Keep other runs away from this dataset. Raises UsageError where one is at it, or nothing can be written."""
-    try:
-        (folder / ".work").mkdir(parents=True, exist_ok=True)
-        lock = exclusive_lock(folder / ".work" / "lock", wait=False)
-        lock.__enter__()
-    except LockedError as error:
-        raise UsageError(
-            f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
-        ) from error
-    except OSError as error:
-        raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
+    with ExitStack() as stack:
+        try:
+            (folder / ".work").mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive_lock(folder / ".work" / "lock", wait=False))
+        except LockedError as error:
+            raise UsageError(
+                f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
+            ) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no fault of the command
+                raise
+            raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
+        yield
+
+
+@contextmanager
+def stop_when_unwritable(folder: Path) -> Iterator[None]:
+    """Make what the operating system refuses, because the disk is full say, a resumable stop. Raises StoppedError."""
     try:
         yield
-    finally:
-        lock.__exit__(None, None, None)
+    except OSError as error:
+        raise StoppedError(f"Cannot write {folder}: {error.strerror or error}") from error
 
 
 def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
     """The dataset's ledger; with `output.overwrite`, a dataset that was made with other settings is deleted first."""
     path = folder / "ledger.jsonl"
-    settings = result_settings(config)
+    settings = {"dataset.dataset_name": config.dataset.dataset_name}
+    settings |= {f"output.{name}": value for name, value in result_settings(config).items()}
     try:
         return Ledger(path, settings)
     except UsageError:
@@ -118,19 +130,28 @@ def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, co
     return jobs
 
 
-def without_finished(jobs: list[Job], ledger: Ledger, writer: RfmWriter) -> list[Job]:
-    """The jobs never tried, failed, with a source that has changed, or with their clip or row gone."""
-    rows = writer.stored_keys()
-    records = writer.record_numbers()
+def reopen_lost(ledger: Ledger, writer: RfmWriter) -> None:
+    """Reopen the episodes that the ledger calls done but whose row or clip is gone, deleted by hand say."""
+    rows, records = writer.stored_keys(), writer.record_numbers()
 
-    def is_finished(job: Job) -> bool:
-        if not ledger.is_settled(job.key, job.source_state):
-            return False
-        entry = ledger.entries[job.key]
-        has_row = job.key in rows or job.clip_number in records
-        return entry.status == SKIPPED or (has_row and writer.has_clip(job.clip, entry.clip_bytes))
+    def is_lost(entry: Entry) -> bool:
+        has_row = entry.key in rows or entry.clip in records
+        return not has_row or not writer.has_clip(entry.clip, entry.clip_bytes)
 
-    return [job for job in jobs if not is_finished(job)]
+    lost = [entry.key for entry in ledger.with_status(DONE) if is_lost(entry)]
+    if lost:
+        logger.warning(f"Warning: {len(lost)} finished trajectories have lost row or clip and need converting again")
+    for key in lost:
+        ledger.reopen(key)
+
+
+def without_finished(jobs: list[Job], ledger: Ledger) -> list[Job]:
+    """The jobs never tried, failed, reopened, or with a source that has changed, which reopens them."""
+    open_jobs = [job for job in jobs if not ledger.is_settled(job.key, job.source_state)]
+    for job in open_jobs:
+        if job.key in ledger.entries and ledger.entries[job.key].status == DONE:
+            ledger.reopen(job.key)
+    return open_jobs
 
 
 def convert_all(
@@ -185,7 +206,7 @@ def write_dataset(
     """Bring tables, conversion.json and card up to what the ledger says."""
     done = sorted(ledger.with_status(DONE), key=lambda entry: natural_key(entry.key))
     description = dataset_info.read(folder)
-    if description is not None and description["rows"] == ledger.rows_digest():
+    if description is not None and description["rows"] == ledger.rows_digest() and not writer.record_numbers():
         action_statistics = description["action_statistics"]
     else:
         rows = progress(done, "Writing tables", total=len(done), unit="row")

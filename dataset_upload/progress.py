@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from dataset_upload.logs import say
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -42,4 +44,4 @@ def _with_lines(items: Iterable[T], description: str, total: int, unit: str) -> 
                 unit=unit,
                 bar_format="{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]",
             )
-            print(line, file=sys.stderr, flush=True)
+            say(line, sys.stderr)

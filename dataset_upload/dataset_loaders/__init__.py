@@ -37,8 +37,8 @@ class DatasetLoader(Protocol):
     def list_episodes(self) -> Sequence[Any]:
         """All episodes in natural order. Raises UsageError if there is none."""
 
-    def source_state(self, episode: Any) -> tuple[int, int]:
-        """(bytes, modification time in ns) of the episode's files: another state means that they changed."""
+    def source_state(self, episode: Any) -> tuple[int, tuple[int, ...]]:
+        """(bytes, modification time in ns of each) of the episode's files: another state means that they changed."""
 
     def trajectory_id(self, episode: Any) -> str:
         """The id that the episode's trajectory has on every machine."""

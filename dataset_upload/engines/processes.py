@@ -2,7 +2,7 @@
 
 Each worker has a pipe of its own and a queue of two jobs, of which it works on the first. So when a worker dies, by a
 crash in a codec or by the kernel's out-of-memory killer, it is known which job it was at. That job is tried once
-more when nothing else runs; the other job goes to another worker.
+more when nothing else runs; the other job goes to another worker. No worker outlives the parent, however that ends.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -23,6 +25,12 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _JOBS_PER_WORKER = 2  # one in work, one waiting, so that a worker never waits for the parent
+_START_TIMEOUT_S = 120.0
+_MAX_FALSE_STARTS = 10  # workers in a row that died before their first job
+
+
+class _Ready:
+    """What a worker sends once it has started."""
 
 
 def run_in_processes(
@@ -33,7 +41,7 @@ def run_in_processes(
     try:
         suspects: list[Job] = []
         for job, outcome in pool.run(jobs, num_workers):
-            if isinstance(outcome, EpisodeError) and outcome.reason in (Reason.WORKER_DIED, Reason.TIMED_OUT):
+            if _is_lost(outcome):
                 suspects.append(job)
             else:
                 yield job, outcome
@@ -50,6 +58,7 @@ class _Pool:
         self._convert = convert
         self._timeout_s = timeout_s
         self._workers: list[_Worker] = []
+        self._false_starts = 0
 
     def run(self, jobs: Iterable[Any], num_workers: int) -> Iterator[tuple[Any, Any]]:
         waiting = iter(jobs)
@@ -68,15 +77,28 @@ class _Pool:
                     outcome = _lost(Reason.TIMED_OUT, worker, f"no result after {self._timeout_s:g} s")
                 else:
                     continue
-                job = worker.jobs.popleft()
                 worker.deadline = time.monotonic() + self._timeout_s
                 if isinstance(outcome, StoppedError):
                     raise outcome
-                if isinstance(outcome, EpisodeError) and outcome.reason in (Reason.WORKER_DIED, Reason.TIMED_OUT):
+                if isinstance(outcome, _Ready):
+                    worker.is_ready = True
+                    self._false_starts = 0
+                    continue
+                job = worker.jobs.popleft() if worker.is_ready else None
+                if _is_lost(outcome):
                     orphans.extend(worker.jobs)
                     worker.kill()
                     self._workers.remove(worker)
-                yield job, outcome
+                if job is None:
+                    self._count_false_start()
+                else:
+                    yield job, outcome
+
+    def _count_false_start(self) -> None:
+        """No episode is to blame for a worker that does not even start, but a run cannot go on for ever without."""
+        self._false_starts += 1
+        if self._false_starts == _MAX_FALSE_STARTS:
+            raise StoppedError("Worker processes die as they start; try --output.num_workers=0, which needs none")
 
     def _hand_out(self, waiting: Iterator[Any], orphans: deque[Any], num_workers: int) -> None:
         for depth in range(1, _JOBS_PER_WORKER + 1):
@@ -102,14 +124,19 @@ class _Worker:
     def __init__(self, convert: Callable[[Any], Any]) -> None:
         context = _context()
         self.jobs: deque[Any] = deque()
-        self.deadline = 0.0
+        self.is_ready = False
+        self.deadline = time.monotonic() + _START_TIMEOUT_S
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, convert), daemon=True)
-        self.process.start()
+        try:
+            with _interrupts_held_back():
+                self.process.start()
+        except (OSError, EOFError) as error:  # EOFError: the fork server could not fork
+            raise StoppedError(f"Cannot start a worker process ({error or type(error).__name__})") from error
         theirs.close()
 
     def send(self, job: Any, timeout_s: float) -> None:
-        if not self.jobs:
+        if self.is_ready and not self.jobs:
             self.deadline = time.monotonic() + timeout_s
         self.jobs.append(job)
         try:
@@ -134,6 +161,10 @@ def _lost(reason: Reason, worker: _Worker, what: str) -> EpisodeError:
     return EpisodeError(reason, f"Error loading trajectory {worker.jobs[0]}: {what}")
 
 
+def _is_lost(outcome: Any) -> bool:
+    return isinstance(outcome, EpisodeError) and outcome.reason in (Reason.WORKER_DIED, Reason.TIMED_OUT)
+
+
 def _cause_of_death(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
@@ -148,18 +179,34 @@ def _context() -> Any:
     return context
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Whatever process is started meanwhile never sees Ctrl-C, which is the parent's to handle."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _serve(connection: Connection, convert: Callable[[Any], Any]) -> None:
-    """A worker's life: receive a job, send what became of it, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    while True:
-        try:
+    """A worker's life: receive a job, send what became of it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        connection.send(_Ready())
+        while True:
             job = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(attempt(convert, job))
-        except StoppedError as stopped:
-            connection.send(stopped)
-        except BrokenPipeError:
-            return
+            try:
+                outcome = attempt(convert, job)
+            except StoppedError as stopped:
+                outcome = stopped
+            connection.send(outcome)
+    except (EOFError, OSError):
+        return  # the parent is gone, or has no use for this worker
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

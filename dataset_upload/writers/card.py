@@ -79,14 +79,23 @@ def _section(descriptions: Sequence[dict[str, Any]]) -> str:
         f"| {description['bytes']['clips'] / 1e6:,.1f} |"
         for description in descriptions
     )
-    first = descriptions[0] if descriptions else {"dataset_name": "NAME", "action_names": [], "hand_joints": []}
-    name = first["dataset_name"]
     return _TEMPLATE.format(
         rows=rows,
-        name=name,
-        action_names=", ".join(f"`{column}`" for column in first["action_names"]),
-        hand_joints=", ".join(f"`{joint}`" for joint in first["hand_joints"]),
+        name=descriptions[0]["dataset_name"] if descriptions else "NAME",
+        action_names=_names(descriptions, "action_names"),
+        hand_joints=_names(descriptions, "hand_joints"),
     )
+
+
+def _names(descriptions: Sequence[dict[str, Any]], key: str) -> str:
+    """The names under a key of `conversion.json`: once if all datasets agree, else dataset by dataset."""
+    datasets: dict[str, list[str]] = {}
+    for description in descriptions:
+        names = ", ".join(f"`{name}`" for name in description[key])
+        datasets.setdefault(names, []).append(f"`{description['dataset_name']}`")
+    if len(datasets) < 2:
+        return "".join(datasets)
+    return "; ".join(f"in {', '.join(owners)}: {names}" for names, owners in datasets.items())
 
 
 _TEMPLATE = """\

@@ -36,8 +36,8 @@ def describe(
         "settings": settings,
         "counts": {
             DONE: len(done),
-            SKIPPED: ledger.count_reasons(SKIPPED),
-            FAILED: ledger.count_reasons(FAILED),
+            SKIPPED: dict(sorted(ledger.count_reasons(SKIPPED).items())),
+            FAILED: dict(sorted(ledger.count_reasons(FAILED).items())),
             "tasks": len({entry.key.split("/")[-2] for entry in done}),
         },
         "bytes": {
@@ -57,11 +57,11 @@ def describe(
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The `conversion.json` of a dataset's folder; None where there is none."""
-    path = folder / FILE_NAME
-    if not path.exists():
+    """The `conversion.json` of a dataset's folder; None where there is none that can be read."""
+    try:
+        description: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
-    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return description
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -23,7 +24,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataset_upload.errors import StoppedError
+from dataset_upload.logs import logger
 from dataset_upload.writers.statistics import ActionStatistics
+from dataset_upload.writers.whole_file import flush_folder, write_whole
 
 if TYPE_CHECKING:
     from dataset_upload.conversion import Conversion, Job
@@ -79,7 +83,7 @@ HANDS_SCHEMA = pa.schema(
     ]
 )
 
-_ROWS_PER_GROUP = 1000
+_ROWS_PER_GROUP, _FRAMES_PER_GROUP = 250, 8_000
 _SHARD_BYTES = 500_000_000
 
 
@@ -110,6 +114,7 @@ class RfmWriter:
         self.folder = folder
         self.work = folder / ".work"
         self.schema = main_schema(use_video=use_video)
+        self._use_video = use_video
         self._record_schema = pa.schema([*self.schema, *(field for field in HANDS_SCHEMA if field.name != "id")])
         self._records = self.work / "records"
         self._finish_swap()
@@ -120,7 +125,7 @@ class RfmWriter:
         It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
         """
         for left_behind in self.work.glob("incoming-*"):
-            shutil.rmtree(left_behind)
+            shutil.rmtree(left_behind, ignore_errors=True)
         return Path(tempfile.mkdtemp(prefix="incoming-", dir=self.work))
 
     def add(self, job: Job, conversion: Conversion, *, lang_vector: NDArray[np.float32]) -> None:
@@ -136,10 +141,12 @@ class RfmWriter:
         if place.is_dir():  # a folder cannot be renamed over another
             shutil.rmtree(place)
         conversion.clip_file.rename(place)
+        flush_folder(place.parent)
 
         values = {**conversion.row, "lang_vector": lang_vector, "schema_version": SCHEMA_VERSION}
         arrays = [pa.array([_plain(values[field.name])], field.type) for field in self._record_schema]
         record = self._record_path(job.clip_number)
+        record.parent.mkdir(parents=True, exist_ok=True)
         temporary = record.with_suffix(".tmp")
         with temporary.open("wb") as file:
             with pa.ipc.new_file(file, self._record_schema) as ipc:
@@ -147,10 +154,15 @@ class RfmWriter:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(record)
+        flush_folder(record.parent)
 
     def stored_keys(self) -> set[str]:
-        """The episodes that have a row in the tables."""
-        return {key for shard in self._shards("") for key in pq.read_table(shard, columns=["source"])[0].to_pylist()}
+        """The episodes that have a row in the tables; none if the sidecar does not match the main table."""
+        try:
+            return set(self._column("", "source")) if self._column("", "id") == self._column("hands", "id") else set()
+        except (pa.ArrowException, OSError) as error:
+            logger.warning(f"Warning: A table of {self.folder} is damaged: {error}")
+            return set()
 
     def record_numbers(self) -> set[int]:
         """The clip numbers that have a record waiting for the next build."""
@@ -174,11 +186,13 @@ class RfmWriter:
             for key, clip_number in episodes:
                 record = self._read_record(clip_number)
                 if record is None:
-                    record = next(row for row in stored if row["source"][0].as_py() == key)
-                main.write(record.select(self.schema.names))
-                hands.write(record.select(HANDS_SCHEMA.names))
-                statistics.add(_actions(record))
+                    record = next(row for row in stored if _key(row) == key)
+                actions = _actions(record)
+                main.write(record.select(self.schema.names), len(actions))
+                hands.write(record.select(HANDS_SCHEMA.names), len(actions))
+                statistics.add(actions)
         tables.rename(self.work / "swap")  # from here on the new tables count
+        flush_folder(self.work)
         self._finish_swap()
         return statistics
 
@@ -193,26 +207,32 @@ class RfmWriter:
             if clip.relative_to(self.folder.parent).as_posix() not in clips:
                 shutil.rmtree(clip) if clip.is_dir() else clip.unlink()
 
-    def has_clip(self, clip: str, num_bytes: int | None) -> bool:
+    def has_clip(self, clip_number: int, num_bytes: int | None) -> bool:
         """Whether a clip lies in its place, whole as far as its size tells."""
-        path = self.folder.parent / clip
-        return path.is_dir() or (path.is_file() and path.stat().st_size == num_bytes)
+        path = self.folder.parent / clip_path(self.folder.name, clip_number, use_video=self._use_video)
+        try:
+            files = list(path.iterdir()) if path.is_dir() else [path]
+            return sum(file.stat().st_size for file in files) == num_bytes
+        except OSError:
+            return False
 
     def _record_path(self, clip_number: int) -> Path:
-        folder = self._records / f"{clip_number // 1000:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{clip_number:04d}.arrow"
+        return self._records / f"{clip_number // 1000:04d}" / f"{clip_number:04d}.arrow"
 
     def _read_record(self, clip_number: int) -> pa.RecordBatch | None:
         path = self._record_path(clip_number)
         if not path.exists():
             return None
-        with pa.OSFile(str(path)) as file:
+        with _stop_when_damaged(path), pa.OSFile(str(path)) as file:
             return pa.ipc.open_file(file).get_batch(0)
 
     def _shards(self, table: str) -> list[Path]:
         """The shards of the main table ("") or the sidecar ("hands"), in order."""
         return sorted((self.folder / table).glob("train-*.parquet"))
+
+    def _column(self, table: str, name: str) -> list[str]:
+        columns = [_open_shard(shard).read(columns=[name])[0] for shard in self._shards(table)]
+        return [value for column in columns for value in column.to_pylist()]
 
     def _stored_rows(self) -> Iterator[pa.RecordBatch]:
         """The rows of the tables as records, in order."""
@@ -222,7 +242,7 @@ class RfmWriter:
     def _finish_swap(self) -> None:
         """Put finished new shards in the place of the old ones, so that nobody ever reads old and new together.
 
-        `.work/swap` holds the shards that are not yet in their place, and `swap.json` names them all. Whatever
+        `.work/swap` holds the shards that are not yet in their place, and `shards.json` names them all. Whatever
         moment this was interrupted at, the next call goes on.
         """
         swap, swapped = self.work / "swap", self.work / "swapped"
@@ -239,6 +259,7 @@ class RfmWriter:
                     shard.unlink()
             for name in not_moved:
                 (swap / table / name).replace(self.folder / table / name)
+            flush_folder(self.folder / table)
         swap.rename(swapped)
         shutil.rmtree(swapped)
 
@@ -251,12 +272,14 @@ class _ShardWriter:
         self._folder = folder
         self._schema = schema
         self._rows: list[pa.RecordBatch] = []
+        self._num_frames = 0
         self._files: list[BinaryIO] = []
         self._writer: pq.ParquetWriter | None = None
 
-    def write(self, row: pa.RecordBatch) -> None:
+    def write(self, row: pa.RecordBatch, num_frames: int) -> None:
         self._rows.append(row)
-        if len(self._rows) == _ROWS_PER_GROUP:
+        self._num_frames += num_frames
+        if len(self._rows) == _ROWS_PER_GROUP or self._num_frames >= _FRAMES_PER_GROUP:
             self._write_row_group()
 
     def _write_row_group(self) -> None:
@@ -266,11 +289,12 @@ class _ShardWriter:
         assert self._writer is not None
         self._writer.write_table(group)
         self._rows.clear()
+        self._num_frames = 0
 
     def _start_shard(self) -> None:
         self._finish_shard()
         self._files.append((self._folder / f"{len(self._files):05d}").open("wb"))
-        self._writer = pq.ParquetWriter(self._files[-1], self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(self._files[-1], self._schema, compression="zstd", write_page_checksum=True)
 
     def _finish_shard(self) -> None:
         if self._writer is not None:
@@ -287,20 +311,44 @@ class _ShardWriter:
     ) -> None:
         if error is not None:
             return
-        if self._rows or not self._files:  # a table without rows is still a table
+        if self._rows:
             self._write_row_group()
+        elif not self._files:  # a table without rows is still a table; readers stumble over an empty row group
+            self._start_shard()
         self._finish_shard()
         count = len(self._files)
         names = [f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
         for number, name in enumerate(names):
             (self._folder / f"{number:05d}").rename(self._folder / name)
-        (self._folder / "shards.json").write_text(json.dumps(names))
+        write_whole(self._folder / "shards.json", json.dumps(names))
+
+
+def _open_shard(shard: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(shard, page_checksum_verification=True)
 
 
 def _rows(shards: list[Path]) -> Iterator[pa.RecordBatch]:
     for shard in shards:
-        for batch in pq.ParquetFile(shard).iter_batches(batch_size=_ROWS_PER_GROUP):
+        with _stop_when_damaged(shard):
+            file = _open_shard(shard)
+        for group in range(file.num_row_groups):
+            with _stop_when_damaged(shard):
+                (batch,) = file.read_row_group(group).combine_chunks().to_batches()
             yield from (batch.slice(row, 1) for row in range(batch.num_rows))
+
+
+@contextmanager
+def _stop_when_damaged(path: Path) -> Iterator[None]:
+    """Raises StoppedError where Arrow cannot make sense of one of our files."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise StoppedError(f"{path} is damaged: delete it, then its rows are converted again") from error
+
+
+def _key(record: pa.RecordBatch) -> str:
+    key: str = record["source"][0].as_py()
+    return key
 
 
 def _actions(record: pa.RecordBatch) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A file that is either whole or not there."""
+"""Files that are either whole or not there, also after a power cut."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make what was renamed into a folder outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -105,7 +105,10 @@ class Annotation:
     def _attribute(self, name: str) -> Any:
         if name not in self._file.attrs:
             return None
-        if self._file.attrs.get_id(name).get_storage_size() > _MAX_ATTRIBUTE_BYTES:
+        attribute = self._file.attrs.get_id(name)
+        if attribute.get_space().get_simple_extent_npoints() == 0:  # "Empty", or an array of no elements
+            return None
+        if attribute.get_storage_size() > _MAX_ATTRIBUTE_BYTES:
             raise self._error(Reason.TOO_LARGE, f"attribute '{name}' is over {_MAX_ATTRIBUTE_BYTES} bytes")
         return self._file.attrs[name]
 
@@ -139,11 +142,10 @@ class Annotation:
         return self._objects[path]
 
     def _child(self, group: h5py.Group, name: str) -> Any:
-        try:
-            link = group.id.links.get_info(name.encode())
-        except KeyError:
+        links = group.id.links
+        if not links.exists(name.encode()):
             return None
-        if link.type != h5py.h5l.TYPE_HARD:
+        if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{name}' is a link to elsewhere")
         return group[name]
 

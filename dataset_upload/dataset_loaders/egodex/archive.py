@@ -29,7 +29,7 @@ class SourceState(NamedTuple):
     """What an episode's files looked like; another state means that they changed."""
 
     num_bytes: int
-    mtime_ns: int  # of the younger file
+    mtimes_ns: tuple[int, ...]  # of the HDF5 and the MP4 file, without one that is missing
 
 
 def list_episodes(dataset_path: str) -> list[Episode]:
@@ -39,22 +39,23 @@ def list_episodes(dataset_path: str) -> list[Episode]:
         dataset_path: a part's folder (`part1/`), or the folder that unzipping leaves around it (`part1/part1/`).
 
     Raises:
-        UsageError: the folder does not exist or holds no episode.
+        UsageError: the folder does not exist, cannot be listed or holds no episode.
     """
-    root = _find_root(Path(dataset_path).expanduser())
-    tasks = sorted(_subfolders(root), key=lambda folder: natural_key(folder.name))
-    return [episode for task in tasks for episode in _list_task(root.name, task)]
+    try:
+        root = _find_root(Path(dataset_path).expanduser())
+        tasks = sorted(_subfolders(root), key=lambda folder: natural_key(folder.name))
+        return [episode for task in tasks for episode in _list_task(root.name, task)]
+    except OSError as error:
+        raise UsageError(f"--dataset.dataset_path: cannot list {error.filename}: {error.strerror}") from error
 
 
 def source_state(episode: Episode) -> SourceState:
     """Size and time of an episode's files; a file that is not there, or not to be looked at, counts nothing."""
-    size, mtime_ns = 0, 0
+    files = []
     for path in filter(None, (episode.hdf5, episode.mp4)):
         with suppress(OSError):
-            status = os.stat(path)
-            size += status.st_size
-            mtime_ns = max(mtime_ns, status.st_mtime_ns)
-    return SourceState(size, mtime_ns)
+            files.append(os.stat(path))
+    return SourceState(sum(file.st_size for file in files), tuple(file.st_mtime_ns for file in files))
 
 
 def open_file(path: str) -> BinaryIO:
