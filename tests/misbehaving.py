@@ -1,0 +1,124 @@
+"""Converters that crash, hang, are killed or run out of disk, for worker processes to import quickly."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dataset_upload.conversion import Conversion, Converter, Job
+from dataset_upload.errors import EpisodeError, Reason, StoppedError
+
+
+class Doing(NamedTuple):
+    """A job for `do`: what happens to it at the first attempt and at every later one."""
+
+    name: str
+    first: str = "work"
+    later: str = ""  # empty: the same again
+    seconds: float = 0.0  # before it happens
+
+
+class Attempt(NamedTuple):
+    name: str
+    pid: int
+    start: float
+    end: float | None  # None: it never came to its end
+
+
+class Do:
+    """A converter for the engines that does what each job says and keeps a log of its attempts."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def __call__(self, job: Doing) -> str:
+        act = job.first if not self.attempts(job.name) else job.later or job.first
+        self._write("start", job.name)
+        time.sleep(job.seconds)
+        _ACTS[act]()
+        self._write("end", job.name)
+        return f"{job.name} done"
+
+    def _write(self, *words: str) -> None:
+        with self._log.open("a") as log:
+            log.write(" ".join([*words, str(os.getpid()), str(time.monotonic())]) + "\n")
+
+    def attempts(self, name: str | None = None) -> list[Attempt]:
+        """Every attempt so far, in order."""
+        lines = [line.split() for line in self._log.read_text().splitlines()] if self._log.exists() else []
+        found = []
+        for number, (kind, which, pid, start) in enumerate(lines):
+            if kind == "start" and which == (name or which):
+                ends = [float(line[3]) for line in lines[number:] if line[:3] == ["end", which, pid]]
+                found.append(Attempt(which, int(pid), float(start), min(ends, default=None)))
+        return found
+
+
+def _kill_self(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _hang() -> None:
+    time.sleep(10_000)
+
+
+_ACTS: dict[str, Callable[[], object]] = {
+    "work": lambda: None,
+    "be killed": lambda: _kill_self(signal.SIGKILL),
+    "be stopped": lambda: _kill_self(signal.SIGSTOP),
+    "crash": lambda: ctypes.string_at(0),
+    "exit": lambda: os._exit(7),
+    "hang": _hang,
+    "fail": lambda: _raise(EpisodeError(Reason.NAN_POSES, "it holds NaN")),
+    "raise": lambda: _raise(ZeroDivisionError("by zero")),
+    "use all memory": lambda: _raise(MemoryError()),
+    "stop": lambda: _raise(StoppedError("the disk is full")),
+}
+
+
+MISBEHAVING = {"basic_pick_and_place/0": "crash", "add_remove_lid/0": "be killed", "basic_pick_and_place/1": "hang"}
+
+
+class Misbehaving(Converter):
+    """The real converter, but with some episodes a worker crashes, is killed or hangs."""
+
+    def __call__(self, job: Job) -> Conversion:
+        if job.key in MISBEHAVING:
+            _ACTS[MISBEHAVING[job.key]]()
+        return super().__call__(job)
+
+
+class CannotStart:
+    """A converter that kills the worker which receives it."""
+
+    def __call__(self, job: Any) -> None:
+        raise AssertionError("no worker should live to call this")
+
+    def __reduce__(self) -> tuple[Callable[[int], None], Sequence[int]]:
+        return os._exit, (1,)
+
+
+class Heavy(NamedTuple):
+    """A converter whose results are too large for a pipe; the worker that makes the first leaves its process id."""
+
+    note: Path
+
+    def __call__(self, job: int) -> bytes:
+        if not self.note.exists():
+            self.note.write_text(str(os.getpid()))
+        return bytes(40_000_000)
+
+
+def loaded_modules(job: object) -> list[str]:
+    """A converter that says what its worker has imported."""
+    return sorted(sys.modules)
