@@ -49,6 +49,7 @@ class Conversion(NamedTuple):
     clip_sha256: str
     note: str | None  # what had to be mended, in one line
     seconds: float  # that the conversion took
+    fetched_bytes: int  # that this process has fetched from elsewhere since the conversion before
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,22 @@ class Converter:
     output: OutputConfig
     incoming: Path
 
-    def __call__(self, job: Job) -> Conversion:
+    def fetch(self, job: Job) -> Any:
+        """Get an episode's files ready, so that `__call__` need not wait for them. Raises as that does."""
+        return self.loader.fetch(job.episode)
+
+    def __call__(self, job: Job, files: Any = None) -> Conversion:
         """Convert one episode.
+
+        Args:
+            files: what `fetch` returned; None: fetch them now.
 
         Raises:
             EpisodeError: why this episode has no row.
-            StoppedError: nothing can be written any more.
+            StoppedError: nothing can be written any more, or the source has changed.
         """
         start = time.monotonic()
-        trajectory = self.loader.load(job.episode)
+        trajectory = self.loader.load(job.episode, files)
         indices = sample_indices(len(trajectory["frames"]), self.output.max_frames)
         with trajectory["frames"].open() as video:
             resize = plan_resize(
@@ -92,7 +100,8 @@ class Converter:
         frame_paths = [f"{job.clip}/{name}" for name in frame_names] or job.clip
         row = make_row(trajectory, indices, frame_paths, resize.intrinsics(trajectory["intrinsics"]))
         seconds = time.monotonic() - start
-        return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds)
+        fetched_bytes = self.loader.take_fetched_bytes()
+        return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds, fetched_bytes)
 
     def _write_clip(self, frames: Iterable[av.VideoFrame], clip_file: Path) -> list[str]:
         """Write the clip; returns the names of its images, none for a video."""

@@ -85,6 +85,8 @@ class Video:
 
     def _decode_indexed(self, wanted: list[int]) -> Iterator[av.VideoFrame]:
         assert self._index is not None
+        if hasattr(self._file, "prefetch"):  # it lies behind a network: a few requests now instead of one a packet
+            self._file.prefetch(self._index.byte_ranges(wanted))
         decoder = self._index.new_decoder()
         for start, group in self._index.groups(wanted):
             due = start
@@ -227,6 +229,11 @@ class _PacketIndex:
         decoder.width, decoder.height = self.size
         decoder.thread_count = 1
         return decoder
+
+    def byte_ranges(self, wanted: list[int]) -> list[tuple[int, int]]:
+        """[start, end) of the packets that wanted frames need, in the file."""
+        runs = (range(start, group[-1] + 1) for start, group in self.groups(wanted))
+        return [(self.offsets[i], self.offsets[i] + self.sizes[i]) for run in runs for i in run]
 
     def groups(self, wanted: list[int]) -> Iterator[tuple[int, list[int]]]:
         """Wanted frames by group of pictures: (index of the keyframe, wanted frames in ascending order)."""
