@@ -201,6 +201,8 @@ def _is_glob(path: str) -> bool:
 
 def _location(path: str) -> str:
     """An absolute path, or a URL that can be opened."""
+    if not path:
+        raise UsageError("--dataset.dataset_path: needs a folder, a zip or a URL, not nothing")
     if "://" not in path:
         return os.path.abspath(os.path.expanduser(path))
     if not path.startswith("egodex://"):

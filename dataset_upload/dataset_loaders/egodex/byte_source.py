@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import cache
-from typing import NamedTuple
+from functools import lru_cache
+from typing import BinaryIO, NamedTuple, cast
 
 from dataset_upload.dataset_loaders.egodex import fsspec_source, http_source
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
@@ -87,19 +87,19 @@ def _describe(path: str, status: os.stat_result) -> ByteSource:
     return ByteSource(path, status.st_size, str(status.st_mtime_ns))
 
 
-@cache
-def _descriptor(source: ByteSource) -> int:
-    """A local file, opened once in each process. pread() has no position that another reader could move."""
-    descriptor = os.open(source.location, os.O_RDONLY)
-    if _describe(source.location, os.fstat(descriptor)) != source:
-        os.close(descriptor)
+@lru_cache(maxsize=16)
+def _local_file(source: ByteSource) -> BinaryIO:
+    """A local file, opened once in each process; it is closed when the cache has no more room for it."""
+    file = open(source.location, "rb", buffering=0)  # noqa: SIM115
+    if _describe(source.location, os.fstat(file.fileno())) != source:
         raise StoppedError(f"{source.location} has changed while it was being read")
-    return descriptor
+    return cast(BinaryIO, file)
 
 
 def _read_local(source: ByteSource, start: int, end: int) -> bytes:
     try:
-        data = os.pread(_descriptor(source), end - start, start)
+        file = _local_file(source)
+        data = os.pread(file.fileno(), end - start, start)  # no position that a forked process could move
     except OSError as error:
         raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error reading {source.location}: {error.strerror}") from error
     if len(data) < end - start:

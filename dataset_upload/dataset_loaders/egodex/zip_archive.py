@@ -63,10 +63,10 @@ def list_members(source: ByteSource) -> list[ZipMember]:
         raise UsageError(f"--dataset.dataset_path: {error}") from error
     except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError) as error:
         raise UsageError(f"--dataset.dataset_path: {source.location} is no whole zip archive ({error})") from error
-    ends = [*(entry.header_offset for entry in entries[1:]), directory_start]
+    starts = [*(entry.header_offset for entry in entries), directory_start]
     return [
-        _member(source, entry, min(end, directory_start))
-        for entry, end in zip(entries, ends, strict=True)
+        _member(source, entry, next_start, directory_start)
+        for entry, next_start in zip(entries, starts[1:], strict=True)
         if not entry.is_dir()
     ]
 
@@ -89,7 +89,7 @@ def data_start(member: ZipMember, region: BinaryIO) -> int:
     *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     start: int = _LOCAL_HEADER.size + name_length + extra_length
     if member.start + start + member.compressed_size > member.end:
-        raise _damaged(member, "it reaches into the next member")
+        raise _damaged(member, "there is no room for it where the directory says")
     if is_stored(member) and member.size != member.compressed_size:
         raise _damaged(member, f"it has {member.compressed_size} bytes, the archive says {member.size}")
     return start
@@ -185,7 +185,7 @@ class _TailFirst:
         return self._source.read(start, end)
 
 
-def _member(source: ByteSource, entry: zipfile.ZipInfo, end: int) -> ZipMember:
+def _member(source: ByteSource, entry: zipfile.ZipInfo, next_start: int, directory_start: int) -> ZipMember:
     if entry.filename.startswith("/") or ".." in entry.filename.split("/") or "\\" in entry.filename:
         raise UsageError(
             f"--dataset.dataset_path: {source.location} holds a member named {entry.filename!r}, which leads out of a "
@@ -196,13 +196,16 @@ def _member(source: ByteSource, entry: zipfile.ZipInfo, end: int) -> ZipMember:
             f"--dataset.dataset_path: {source.location} holds {entry.filename} encrypted or compressed by method "
             f"{entry.compress_type}; unpack it and give the folder"
         )
-    # Whatever lies between two members, a data descriptor or a hole, is not worth reading.
-    end = min(end, entry.header_offset + _MAX_LOCAL_HEADER_BYTES + entry.compress_size)
+    # Only the local header itself says how long it is. The next member bounds it, unless one of the two lies, or
+    # there is a hole between them.
+    end = entry.header_offset + _MAX_LOCAL_HEADER_BYTES + entry.compress_size
+    if next_start >= entry.header_offset + _LOCAL_HEADER.size + len(entry.filename) + entry.compress_size:
+        end = min(end, next_start)
     return ZipMember(
         source=source,
         name=entry.filename,
         start=entry.header_offset,
-        end=end,
+        end=min(end, directory_start),
         compressed_size=entry.compress_size,
         size=entry.file_size,
         method=entry.compress_type,
