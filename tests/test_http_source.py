@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_read_by_ranges_is_refused_at_once(
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/test.zip", "http://nowhere.invalid/test.zip", "http://[x/y.zip"])
 def test_a_wrong_url_is_refused_in_one_line(pauses: list[float], url: str) -> None:
-    with pytest.raises(UsageError, match="--dataset.dataset_path: ") as error:
+    with pytest.raises(UsageError, match=r"--dataset\.dataset_path: ") as error:
         open_source(url)
     assert "\n" not in str(error.value)
 

@@ -50,15 +50,15 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
         EpisodeError: they did not come, after many attempts.
         StoppedError: the file is not the expected one any more, or is gone.
     """
-    received = bytearray()
-    while start + len(received) < end:
-        _, data = with_retries(partial(_receive, url, start + len(received), end, expected), url)
-        received += data
-    return bytes(received)
+    received: list[bytes] = []
+    while (position := start + sum(map(len, received))) < end:
+        _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
+        received += chunks
+    return b"".join(received)
 
 
-def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -> tuple[HttpFile, bytearray]:
-    """The file, and what one request brings of bytes [start, end): less if it is cut.
+def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -> tuple[HttpFile, list[bytes]]:
+    """The file, and what one request brings of bytes [start, end), in pieces: less if it is cut.
 
     Raises:
         TryAgainError: it has brought nothing.
@@ -66,17 +66,15 @@ def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -
     """
     import urllib3
 
-    received = bytearray()
+    received: list[bytes] = []
     file, response = _get(url, start, end)
     with response:  # closes the connection if anything is left on it, else leaves it open for the next request
         if expected is not None and file != expected:
             raise StoppedError(f"{url} has changed while it was being read")
         try:
-            while missing := end - start - len(received):
-                chunk = response.read1(min(missing, _CHUNK_BYTES), decode_content=False)
-                if not chunk:
-                    break
-                received += chunk
+            while start < end and (chunk := response.read1(min(end - start, _CHUNK_BYTES), decode_content=False)):
+                received.append(chunk)
+                start += len(chunk)
         except urllib3.exceptions.HTTPError as error:
             if not received:
                 raise TryAgainError(_in_words(error)) from error
