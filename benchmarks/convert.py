@@ -5,7 +5,8 @@
 The same episodes go through every way, in rounds that are interleaved, so that a machine whose speed drifts is fair to
 all; figures are medians over rounds. Each way runs in a process of its own that is warmed up first: start-up is not
 counted, but everything that is done for an episode is: reading the poses, decoding, scaling, encoding, and (ours)
-keeping the record. Without --episodes a miniature EgoDex is drawn. Long episodes are made by repeating one, packet by packet.
+keeping the record. Without --episodes a miniature EgoDex is drawn. Long episodes are made by repeating one, packet by
+packet.
 """
 
 from __future__ import annotations

@@ -21,8 +21,10 @@ PLACEHOLDER_PATH = "/path/to/egodex/test"
 class DatasetConfig:
     """What to convert."""
 
-    dataset_path: str = PLACEHOLDER_PATH  # folder of one EgoDex part, such as /data/egodex/test or /data/egodex/part1
+    # A list stands first: as text it would do, too.
+    dataset_path: list[str] | str = PLACEHOLDER_PATH  # folder, zip or URL of an EgoDex part, egodex://test; or several
     dataset_name: str = "egodex_test"  # name of the result: its folder, its config on the Hub, part of every id
+    tasks: list[str] | str = field(default_factory=list)  # names of tasks, or globs, to convert; none: all tasks
     mini_episodes: int = 0  # first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there
 
 
@@ -38,9 +40,7 @@ class OutputConfig:
     resize: ResizeMode = "stretch"  # how 16:9 becomes a square
     center_crop: bool = False  # same as resize: center_crop
     use_video: bool = True  # one MP4 a clip; false: JPEG files
-    decode_scale: DecodeScale = (
-        "exact"  # decode smaller than full size: exact never, auto to twice the clip, fast to once
-    )
+    decode_scale: DecodeScale = "exact"  # decode at full size, at least twice the clip's (auto) or its own (fast)
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
     actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres (default: all)
@@ -131,10 +131,12 @@ def check_config(config: GenerateConfig) -> None:
         for option in fields(options):
             if getattr(options, option.name) is None and "None" not in str(option.type):
                 raise UsageError(f"--{section}.{option.name}: needs a value, not null")
-    if config.dataset.dataset_path == PLACEHOLDER_PATH:
+    path = config.dataset.dataset_path
+    if path in (PLACEHOLDER_PATH, [PLACEHOLDER_PATH]):
         raise UsageError(
-            f"--dataset.dataset_path: {PLACEHOLDER_PATH} is only a placeholder; give the folder of an EgoDex part, "
-            "or try dataset_upload/configs/data_gen_configs/egodex_demo.yaml, which needs no data"
+            f"--dataset.dataset_path: {PLACEHOLDER_PATH} is only a placeholder; give the folder or the zip of an "
+            "EgoDex part, egodex://test to read Apple's, or try dataset_upload/configs/data_gen_configs/"
+            "egodex_demo.yaml, which needs no data"
         )
     if not re.fullmatch(r"(?!README\.md$)[A-Za-z0-9][A-Za-z0-9_.-]*", config.dataset.dataset_name):
         raise UsageError(
@@ -142,6 +144,8 @@ def check_config(config: GenerateConfig) -> None:
         )
     if config.dataset.dataset_name.endswith("_hands"):
         raise UsageError("--dataset.dataset_name: the ending _hands is kept for the sidecars; choose another name")
+    if config.dataset.mini_episodes and (not isinstance(path, str) or "://" in path):
+        raise UsageError("--dataset.mini_episodes: needs a single folder as --dataset.dataset_path")
     if output.max_trajectories is not None and output.max_trajectories != -1 and output.max_trajectories < 1:
         raise UsageError(f"--output.max_trajectories: {output.max_trajectories} must be at least 1, or -1 for all")
     if output.max_frames != -1 and output.max_frames < 1:

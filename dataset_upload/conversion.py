@@ -50,6 +50,7 @@ class Conversion(NamedTuple):
     clip_sha256: str
     note: str | None  # what had to be mended, in one line
     seconds: float  # that the conversion took
+    fetched_bytes: int  # that this process has fetched from elsewhere since the conversion before
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,22 @@ class Converter:
     output: OutputConfig
     incoming: Path
 
-    def __call__(self, job: Job) -> Conversion:
+    def fetch(self, job: Job) -> Any:
+        """Get an episode's files ready, so that `__call__` need not wait for them. Raises as that does."""
+        return self.loader.fetch(job.episode)
+
+    def __call__(self, job: Job, files: Any = None) -> Conversion:
         """Convert one episode.
+
+        Args:
+            files: what `fetch` returned; None: fetch them now.
 
         Raises:
             EpisodeError: why this episode has no row.
-            StoppedError: nothing can be written any more.
+            StoppedError: nothing can be written any more, or the source has changed.
         """
         start = time.monotonic()
-        trajectory = self.loader.load(job.episode)
+        trajectory = self.loader.load(job.episode, files)
         indices = sample_indices(len(trajectory["frames"]), self.output.max_frames)
         with trajectory["frames"].open() as video:
             full_size = video.size_at(0)
@@ -92,7 +100,8 @@ class Converter:
         intrinsics = resize.intrinsics(scale_intrinsics(trajectory["intrinsics"], full_size, decoded_size))
         row = make_row(trajectory, indices, frame_paths, intrinsics)
         seconds = time.monotonic() - start
-        return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds)
+        fetched_bytes = self.loader.take_fetched_bytes()
+        return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds, fetched_bytes)
 
     def _plan_resize(self, source: tuple[int, int]) -> Resize:
         return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)

@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     status: str  # done, skipped, failed or reopened
     clip: int  # clip number: kept for good, whatever becomes of the episode
     source_bytes: int
-    source_mtimes_ns: tuple[int, ...]  # of each of its files
+    source_versions: tuple[int, ...]  # of each of its files: modification time in ns, or the CRC-32 in a zip
     reason: str | None = None  # of a skip or a failure
     message: str | None = None  # one line for people
     note: str | None = None  # what had to be mended, in one line
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
     @property
     def source_state(self) -> tuple[int, tuple[int, ...]]:
-        return (self.source_bytes, self.source_mtimes_ns)
+        return (self.source_bytes, self.source_versions)
 
     @classmethod
     def of_error(cls, job: Job, error: EpisodeError) -> Entry:
@@ -205,7 +205,7 @@ class Ledger:
             return None
         fields = json.loads(text + b"}")
         del fields["config"]
-        return Entry(**{**fields, "source_mtimes_ns": tuple(fields["source_mtimes_ns"])})
+        return Entry(**{**fields, "source_versions": tuple(fields["source_versions"])})
 
 
 _CHECKSUM = b',"crc32":'

@@ -22,8 +22,8 @@ from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.logs import logger
 from dataset_upload.natural_order import natural_key
 from dataset_upload.progress import progress
-from dataset_upload.selection import select_round_robin
-from dataset_upload.summary import summarise
+from dataset_upload.selection import choose_tasks, select_round_robin
+from dataset_upload.summary import Traffic, summarise
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.card import update_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
@@ -40,7 +40,8 @@ def generate(config: GenerateConfig) -> int:
     make_mini_egodex_if_asked(config)
     loader = make_loader(config)
     limit = config.output.max_trajectories
-    selected = select_round_robin(loader.list_episodes(), limit)
+    selected = select_round_robin(choose_tasks(loader.list_episodes(), config.dataset.tasks), limit)
+    traffic = Traffic(archive_bytes=loader.remote_bytes(selected))
     logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories\n")
 
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
@@ -52,17 +53,21 @@ def generate(config: GenerateConfig) -> int:
 
         reopen_lost(ledger, writer)
         open_jobs = without_finished(jobs, ledger)
-        if convert_all(open_jobs, loader, ledger, writer, config):
+        if convert_all(open_jobs, loader, ledger, writer, config, traffic):
             write_dataset(folder, loader, ledger, writer, config)
         entries = [ledger.entries[job.key] for job in jobs if job.key in ledger.entries]
-        summarise(entries, len(open_jobs), time.monotonic() - start, folder)
+        traffic.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
+        summarise(entries, len(open_jobs), time.monotonic() - start, folder, traffic)
         return sum(entry.status == FAILED for entry in entries)
 
 
 def make_mini_egodex_if_asked(config: GenerateConfig) -> None:
     """Make the demo's input, unless an earlier run has."""
+    if config.dataset.mini_episodes == 0:
+        return
+    assert isinstance(config.dataset.dataset_path, str)  # check_config has seen to it
     path = Path(config.dataset.dataset_path).expanduser()
-    if config.dataset.mini_episodes == 0 or path.exists():
+    if path.exists():
         return
     from dataset_upload.make_mini_egodex import make_mini_egodex
 
@@ -155,7 +160,12 @@ def without_finished(jobs: list[Job], ledger: Ledger) -> list[Job]:
 
 
 def convert_all(
-    jobs: list[Job], loader: DatasetLoader, ledger: Ledger, writer: RfmWriter, config: GenerateConfig
+    jobs: list[Job],
+    loader: DatasetLoader,
+    ledger: Ledger,
+    writer: RfmWriter,
+    config: GenerateConfig,
+    traffic: Traffic,
 ) -> bool:
     """Do the jobs and enter each outcome in the ledger; returns False if `output.fail_fast` ended it early."""
     if not jobs:
@@ -174,6 +184,7 @@ def convert_all(
             else:
                 writer.add(job, outcome, lang_vector=encoder.encode(outcome.row["task"]))
                 ledger.append(Entry.of_conversion(job, outcome))
+                traffic.fetched_bytes += outcome.fetched_bytes
                 report(outcome, f"{job.key.replace('/', '_')} ({count}/{len(jobs)})")
     return True
 

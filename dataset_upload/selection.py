@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from dataset_upload.dataset_loaders import Episode
+from dataset_upload.errors import UsageError
 
 E = TypeVar("E", bound=Episode)
+
+
+def choose_tasks(episodes: Sequence[E], patterns: str | Sequence[str]) -> list[E]:
+    """Keep the episodes of some tasks.
+
+    Args:
+        episodes: of any tasks.
+        patterns: names of tasks, or globs; none: all.
+
+    Raises:
+        UsageError: no task has such a name.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    names = sorted({episode.task_name for episode in episodes})
+    chosen: set[str] = set()
+    for pattern in patterns:
+        matches = [name for name in names if fnmatchcase(name, pattern)]
+        if not matches:
+            near = ", ".join(difflib.get_close_matches(pattern, names, n=3)) or ", ".join(names[:10])
+            raise UsageError(f"--dataset.tasks: no task is called {pattern}; there are {near}")
+        chosen.update(matches)
+    return [episode for episode in episodes if episode.task_name in chosen or not patterns]
 
 
 def select_round_robin(episodes: Sequence[E], max_trajectories: int | None) -> list[E]:

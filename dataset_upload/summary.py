@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry
 from dataset_upload.logs import logger
 
 
-def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: Path) -> None:
+@dataclass
+class Traffic:
+    """What a run fetched from archives elsewhere, and how large these are; 0 where everything lies on this machine."""
+
+    archive_bytes: int
+    fetched_bytes: int = 0
+
+
+def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: Path, traffic: Traffic) -> None:
     """Log counts, sizes, time, place and what to do next.
 
     Args:
@@ -18,6 +27,7 @@ def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: P
         num_jobs: how many of them this run worked on.
         seconds: that the run took.
         folder: the dataset's.
+        traffic: of this run.
     """
     logger.info("")
     for status, label in ((DONE, "Done:"), (SKIPPED, "Skipped:"), (FAILED, "Failed:")):
@@ -32,6 +42,9 @@ def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: P
     if done:
         change = f"{clip_bytes / source_bytes - 1:+.1%}" if source_bytes else ""
         logger.info(f"Size:    {source_bytes / 1e6:.1f} MB -> {clip_bytes / 1e6:.2f} MB of clips ({change})")
+    if traffic.archive_bytes:
+        fetched, total = traffic.fetched_bytes, traffic.archive_bytes
+        logger.info(f"Fetched: {fetched / 1e6:.1f} MB of {total / 1e6:.1f} MB of archives ({fetched / total:.1%})")
     earlier = f"; {len(entries) - num_jobs} finished in an earlier run" if len(entries) > num_jobs else ""
     logger.info(f"Time:    {seconds:.1f} s, {num_jobs / seconds:.2f} trajectories/s{earlier}")
     logger.info(f"Dataset: {folder}")

@@ -92,10 +92,10 @@ MISBEHAVING = {"basic_pick_and_place/0": "crash", "add_remove_lid/0": "be killed
 class Misbehaving(Converter):
     """The real converter, but with some episodes a worker crashes, is killed or hangs."""
 
-    def __call__(self, job: Job) -> Conversion:
+    def __call__(self, job: Job, files: Any = None) -> Conversion:
         if job.key in MISBEHAVING:
             _ACTS[MISBEHAVING[job.key]]()
-        return super().__call__(job)
+        return super().__call__(job, files)
 
 
 class CannotStart:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 from dataset_upload import pipeline
+from dataset_upload.config import parse_config
 from dataset_upload.generate_hf_dataset import main
 from dataset_upload.language import LanguageModelError, TextEncoder
 from dataset_upload.make_mini_egodex import EpisodeRecord, make_mini_egodex, write_episode
@@ -92,7 +93,8 @@ def text_encoder() -> TextEncoder:
     encoder = TextEncoder()
     try:
         encoder.encode("")
-        pa.array([""])  # makes pyarrow load pandas, which takes as long
+        pa.array([""])  # makes pyarrow load pandas, which takes as long; parsing loads draccus
+        parse_config(["--dataset.dataset_path=somewhere"])
     except LanguageModelError as error:
         pytest.skip(str(error))
     return encoder

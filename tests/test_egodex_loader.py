@@ -133,9 +133,9 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert f"{tmp_path}/nowhere does not exist" in refusal(tmp_path / "nowhere")
 
 
-def test_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     tree(tmp_path, "test.zip")
-    assert f"{tmp_path}/test.zip is a file" in refusal(tmp_path / "test.zip")
+    assert f"{tmp_path}/test.zip is no whole zip archive" in refusal(tmp_path / "test.zip")
 
 
 def test_a_folder_without_an_episode_is_refused(tmp_path: Path) -> None:

@@ -54,12 +54,12 @@ def test_what_is_written_is_read(path: Path) -> None:
 def test_a_line_holds_all_that_a_resumed_run_needs(path: Path) -> None:
     settings, done, _, failed = (json.loads(line) for line in path.read_text().splitlines())
     assert settings["settings"] == SETTINGS
-    assert {key: done[key] for key in ("key", "status", "clip", "source_bytes", "source_mtimes_ns")} == {
+    assert {key: done[key] for key in ("key", "status", "clip", "source_bytes", "source_versions")} == {
         "key": "fold/0",
         "status": "done",
         "clip": 0,
         "source_bytes": 1000,
-        "source_mtimes_ns": [11, 12],
+        "source_versions": [11, 12],
     }
     assert done["clip_sha256"] == "ab" * 32
     assert done["config"] == failed["config"]

@@ -1,12 +1,15 @@
-"""A run goes on where the last one was: nothing lost, nothing repeated, and in the end the bytes of a run without break."""
+"""A run goes on where the last one was: nothing lost, nothing repeated, in the end the bytes of an unbroken run."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -230,23 +233,20 @@ def test_a_source_gone_bad_loses_its_row_and_its_clip(finished: Finished, tmp_pa
     assert finished.published() == finished.fresh(tmp_path / "fresh", exit_code=1)
 
 
-def test_a_changed_episode_that_a_killed_run_had_begun_never_pairs_new_clip_and_old_row(
-    finished: Finished,
+@pytest.mark.slow
+def test_a_run_killed_as_it_redoes_an_episode_never_leaves_a_new_clip_with_an_old_row(
+    once: Finished, tmp_path: Path
 ) -> None:
-    """Killed as it redoes the last of the selection; the next run selects less, so it does not come to that episode."""
-    key = ledger_lines(finished.output_dir)[-1]["key"]
-    replace_episode(finished.source, key)
-    for change in range(40):
-        out = finished.output_dir.with_name(f"out{change}")
-        shutil.copytree(finished.output_dir, out)
-        run = fork_convert(finished.source, out, first=die_at_change(change))
-        assert fork_convert(finished.source, out, "--output.max_trajectories=2").exit_code == 0
-        dataset = Dataset(out)
+    """Also where no later run selects that episode."""
+    source = shutil.copytree(once.source, tmp_path / "test")
+    old = Finished(source, tmp_path / "old")
+    old.convert("--output.max_trajectories=2")
+    replace_episode(source, ledger_lines(old.output_dir)[1]["key"])
+    for tried in killed_at_every_change(old, "--output.max_trajectories=2"):
+        tried.convert("--output.max_trajectories=1")
+        dataset = Dataset(tried.output_dir)
         for row in dataset.rows:
             assert len(dataset.clip(row)) == len(row["actions"])
-        if run.exit_code == 0:
-            return
-    raise AssertionError("the run was killed 40 times and had not ended")
 
 
 # What hands and accidents do to the dataset's folder ------------------------------------------------------------
@@ -349,21 +349,21 @@ def test_a_table_with_damaged_pages_stops_the_run_that_would_copy_them(once: Fin
 
 def test_a_shard_of_each_table_lost_never_mixes_rows_and_hands(once: Finished, tmp_path: Path) -> None:
     sharded = Finished(once.source, tmp_path / "out")
-    sharded.convert(first=small_shards)
+    sharded.convert(first=one_row_a_shard)
     before = sharded.published()
-    assert len(list(sharded.folder.glob("train-*.parquet"))) == 4
+    assert len(list(sharded.folder.glob("train-*.parquet"))) == NUM_EPISODES
     sorted(sharded.folder.glob("train-*.parquet"))[0].unlink()
     sorted((sharded.folder / "hands").glob("train-*.parquet"))[-1].unlink()
-    sharded.convert(first=small_shards)
+    sharded.convert(first=one_row_a_shard)
     assert sharded.published() == before
 
 
 # Shards ------------------------------------------------------------------------------------------------------
 
 
-def small_shards() -> None:
-    """Two rows a shard instead of 500 MB."""
-    rfm._ROWS_PER_GROUP, rfm._SHARD_BYTES = 2, 1
+def one_row_a_shard() -> None:
+    """Instead of 500 MB."""
+    rfm._ROWS_PER_GROUP, rfm._SHARD_BYTES = 1, 1
 
 
 def test_a_dataset_of_several_shards_that_grows_has_the_bytes_of_one_that_was_made_at_once(
@@ -371,8 +371,8 @@ def test_a_dataset_of_several_shards_that_grows_has_the_bytes_of_one_that_was_ma
 ) -> None:
     grown, at_once = Finished(once.source, tmp_path / "grown"), Finished(once.source, tmp_path / "at once")
     for count in (3, 6, -1):
-        grown.convert(f"--output.max_trajectories={count}", first=small_shards)
-    at_once.convert(first=small_shards)
+        grown.convert(f"--output.max_trajectories={count}", first=one_row_a_shard)
+    at_once.convert(first=one_row_a_shard)
     assert grown.published() == at_once.published()
     assert [row["id"] for row in Dataset(grown.output_dir).rows] == [row["id"] for row in Dataset(once.output_dir).rows]
 
@@ -454,70 +454,56 @@ def test_a_ledger_that_cannot_be_understood_is_refused_but_can_be_overwritten(
 # Killed before each change of the file system ------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_killed_before_any_change_of_the_file_system_the_next_run_makes_the_same_dataset(
-    once: Finished, tmp_path: Path
-) -> None:
-    """From nothing, in three shards: the swap has many steps."""
-    selection = "--output.max_trajectories=3"
-    first_shards = small_shards
-    expected = Finished(once.source, tmp_path / "expected")
-    expected.convert(selection, first=first_shards)
+def killed_at_every_change(begun: Finished, *more: str) -> Iterator[Finished]:
+    """Copies of a dataset, in each of which a run was killed one change of the file system later."""
 
-    def prepared(number: int) -> Callable[[], None]:
-        def arm() -> None:
-            small_shards()
-            die_at_change(number)()
+    def prepare(number: int) -> None:
+        one_row_a_shard()
+        die_at_change(number)()
 
-        return arm
+    for number in itertools.count():
+        tried = Finished(begun.source, begun.output_dir.with_name(f"killed{number}"))
+        if begun.output_dir.exists():
+            shutil.copytree(begun.output_dir, tried.output_dir)
+        run = fork_convert(begun.source, tried.output_dir, *more, first=partial(prepare, number))
+        if run.exit_code == 0:
+            assert number > 30
+            return
+        assert run.exit_code == -signal.SIGKILL
+        yield tried
+        shutil.rmtree(tried.output_dir)
 
-    kills = 0
-    while True:
-        tried = Finished(once.source, tmp_path / f"out{kills}")
-        if fork_convert(once.source, tried.output_dir, selection, first=prepared(kills)).exit_code == 0:
-            break
-        tried.convert(selection, first=small_shards)
-        assert tried.published() == expected.published(), f"killed before change {kills}"
-        kills += 1
-    assert kills > 50
+
+def counts_in_names(tables: Path) -> set[str]:
+    """The 3 in train-00000-of-00003.parquet."""
+    return {shard.name[-13:-8] for shard in tables.glob("train-*.parquet")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more", [(), ("--output.max_frames=4", "--output.overwrite=true")], ids=["changed and extended", "overwritten"]
+    ("begun", "more"),
+    [
+        pytest.param(0, ("--output.max_trajectories=2",), id="from nothing"),
+        pytest.param(2, ("--output.max_trajectories=3",), id="with a changed episode and a new one"),
+        pytest.param(
+            2, ("--output.max_trajectories=2", "--output.max_frames=4", "--output.overwrite=true"), id="overwriting"
+        ),
+    ],
 )
-def test_killed_before_any_change_while_a_dataset_is_replaced(
-    once: Finished, tmp_path: Path, more: tuple[str, ...]
+def test_killed_before_any_change_of_the_file_system_the_next_run_makes_the_same_dataset(
+    once: Finished, tmp_path: Path, begun: int, more: tuple[str, ...]
 ) -> None:
-    """Two shards become three; of two old episodes one has changed."""
     source = shutil.copytree(once.source, tmp_path / "test")
-    old = Finished(source, tmp_path / "old")
-    old.convert("--output.max_trajectories=3", first=small_shards)
-    replace_episode(source, "add_remove_lid/0")
-    selection = "--output.max_trajectories=5"
-    expected = Finished(source, tmp_path / "expected")
-    expected.convert(selection, *more, first=small_shards)
-
-    def prepared(number: int) -> Callable[[], None]:
-        def arm() -> None:
-            small_shards()
-            die_at_change(number)()
-
-        return arm
-
-    kills = 0
-    while True:
-        tried = Finished(source, tmp_path / f"out{kills}")
-        shutil.copytree(old.output_dir, tried.output_dir)
-        run = fork_convert(source, tried.output_dir, selection, *more, first=prepared(kills))
-        if run.exit_code == 0:
-            break
-        shards = {path.name[-13:] for path in tried.folder.glob("train-*.parquet")}
-        assert len(shards) <= 1, "a reader would see old and new shards together"
-        tried.convert(selection, *more, first=small_shards)
-        assert tried.published() == expected.published(), f"killed before change {kills}"
-        kills += 1
-    assert kills > 50
+    old, expected = Finished(source, tmp_path / "old"), Finished(source, tmp_path / "expected")
+    if begun:
+        old.convert(f"--output.max_trajectories={begun}", first=one_row_a_shard)
+        replace_episode(source, ledger_lines(old.output_dir)[0]["key"])
+    expected.convert(*more, first=one_row_a_shard)
+    for tried in killed_at_every_change(old, *more):
+        for tables in (tried.folder, tried.folder / "hands"):
+            assert len(counts_in_names(tables)) <= 1, "a reader would see old shards and new ones together"
+        tried.convert(*more, first=one_row_a_shard)
+        assert tried.published() == expected.published()
 
 
 # Several runs at once -----------------------------------------------------------------------------------------
@@ -537,9 +523,9 @@ def test_a_second_run_on_the_same_name_stops_at_once_in_one_line(finished: Finis
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed(finished: Finished) -> None:
-    assert finished.convert(first=die_at_change(3), exit_code=0)  # nothing to do: nothing is changed
     shutil.rmtree(finished.folder)
-    assert fork_convert(finished.source, finished.output_dir, first=die_at_change(9)).exit_code == -9
+    run = fork_convert(finished.source, finished.output_dir, first=die_at_change(9))
+    assert run.exit_code == -signal.SIGKILL
     finished.convert()
 
 

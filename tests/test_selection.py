@@ -56,7 +56,7 @@ def test_natural_order_orders_any_names(names: list[str]) -> None:
 def ledger_with(tmp_path: Path, **numbers: int) -> Ledger:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     for key, number in numbers.items():
-        ledger.append(Entry(key, "done", number, 1, 1))
+        ledger.append(Entry(key, "done", number, 1, (1,)))
     return ledger
 
 

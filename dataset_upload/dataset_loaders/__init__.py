@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from dataset_upload.config import GenerateConfig
     from dataset_upload.trajectory import Trajectory
@@ -43,8 +43,22 @@ class DatasetLoader(Protocol):
     def trajectory_id(self, episode: Any) -> str:
         """The id that the episode's trajectory has on every machine."""
 
-    def load(self, episode: Any) -> Trajectory:
-        """Read one episode. Raises EpisodeError if it cannot be used."""
+    def remote_bytes(self, episodes: Iterable[Any]) -> int:
+        """The size of the archives elsewhere that episodes lie in; 0 if all lie on this machine."""
+
+    def take_fetched_bytes(self) -> int:
+        """How many bytes this process has fetched from elsewhere since it was last asked."""
+
+    def fetch(self, episode: Any) -> Any:
+        """Get an episode's files ready for `load`; where they lie elsewhere, this is the part that waits for them.
+
+        Raises:
+            EpisodeError: it cannot be used.
+            StoppedError: no more episodes can be read.
+        """
+
+    def load(self, episode: Any, files: Any = None) -> Trajectory:
+        """Read one episode from what `fetch` returned; None: fetch it now. Raises as `fetch` does."""
 
 
 def make_loader(config: GenerateConfig) -> DatasetLoader:
@@ -55,8 +69,9 @@ def make_loader(config: GenerateConfig) -> DatasetLoader:
     """
     from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 
+    path = config.dataset.dataset_path
     return EgoDexLoader(
-        dataset_path=config.dataset.dataset_path,
+        dataset_path=path if isinstance(path, str) else tuple(path),
         dataset_name=config.dataset.dataset_name,
         actions=tuple(config.output.actions),
         max_frame_mismatch=config.output.max_frame_mismatch,

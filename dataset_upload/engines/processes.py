@@ -3,6 +3,8 @@
 Each worker has a pipe of its own and a queue of two jobs, of which it works on the first. So when a worker dies, by a
 crash in a codec or by the kernel's out-of-memory killer, it is known which job it was at. That job is tried once
 more when nothing else runs; the other job goes to another worker. No worker outlives the parent, however that ends.
+
+While a worker converts one job, a thread of it fetches the files of the next: behind a network that hides the wait.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from dataset_upload.engines.in_process import attempt
@@ -189,20 +193,39 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _serve(connection: Connection, convert: Callable[[Any], Any]) -> None:
-    """A worker's life: receive a job, send what became of it."""
+def _serve(connection: Connection, convert: Callable[..., Any]) -> None:
+    """A worker's life: receive a job, send what became of it, while the next job's files are being fetched."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    fetched: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_fetch_jobs, args=(connection, convert, fetched), daemon=True).start()
     try:
         connection.send(_Ready())
+        for job, files in iter(fetched.get, None):
+            if isinstance(files, EpisodeError | StoppedError):
+                connection.send(files)
+            else:
+                connection.send(_outcome(convert if files is None else partial(convert, files=files), job))
+    except OSError:
+        return  # the parent has no use for this worker any more
+
+
+def _fetch_jobs(connection: Connection, convert: Callable[..., Any], fetched: SimpleQueue[Any]) -> None:
+    """Receive jobs, and get their files ready where the converter has a `fetch` for that; None ends the queue."""
+    fetch = getattr(convert, "fetch", None)
+    try:
         while True:
             job = connection.recv()
-            try:
-                outcome = attempt(convert, job)
-            except StoppedError as stopped:
-                outcome = stopped
-            connection.send(outcome)
+            fetched.put((job, _outcome(fetch, job) if fetch else None))
     except (EOFError, OSError):
-        return  # the parent is gone, or has no use for this worker
+        fetched.put(None)  # the parent is gone
+
+
+def _outcome(function: Callable[[Any], Any], job: Any) -> Any:
+    """What became of a job, or the StoppedError that ends the run."""
+    try:
+        return attempt(function, job)
+    except StoppedError as stopped:
+        return stopped
 
 
 def _end_with_parent() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,8 @@ from dataset_upload.dataset_loaders.egodex.actions import (
     hand_poses,
 )
 from dataset_upload.dataset_loaders.egodex.annotation import Annotation, open_annotation
-from dataset_upload.dataset_loaders.egodex.archive import Episode, SourceState
+from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
+from dataset_upload.dataset_loaders.egodex.byte_source import take_fetched_bytes
 from dataset_upload.errors import EpisodeError, Reason
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.decoding import VideoFrames
@@ -32,13 +32,13 @@ class EgoDexLoader:
     """Lists and reads EgoDex episodes. Picklable: each worker process uses a copy.
 
     Attributes:
-        dataset_path: folder of one part.
+        dataset_path: where the episodes are; see `archive.list_episodes`.
         dataset_name: part of every id, and `data_source` of every trajectory.
         actions: parts of an action; keys of `actions.ACTION_PARTS`.
         max_frame_mismatch: by how many frames video and poses may differ in length; both are cut to the shorter.
     """
 
-    dataset_path: str
+    dataset_path: str | tuple[str, ...]
     dataset_name: str
     actions: tuple[str, ...] = ("hands", "fingertips", "camera")
     max_frame_mismatch: int = 1
@@ -65,25 +65,43 @@ class EgoDexLoader:
         """The episode's id: a function of the dataset's name and the episode's key, nothing else."""
         return str(uuid.uuid5(_ID_NAMESPACE, f"{self.dataset_name}/{episode.key}"))
 
-    def load(self, episode: Episode) -> Trajectory:
-        """Read one episode's poses and text; its video is opened, not decoded.
+    def remote_bytes(self, episodes: Iterable[Episode]) -> int:
+        """The size of the archives elsewhere that episodes lie in; 0 if all lie on this machine."""
+        return archive.remote_bytes(episodes)
+
+    def take_fetched_bytes(self) -> int:
+        """How many bytes this process has fetched from elsewhere since it was last asked."""
+        return take_fetched_bytes()
+
+    def fetch(self, episode: Episode) -> EpisodeFiles:
+        """Get an episode's files ready; where they lie behind a network, this is the part that waits for it.
 
         Raises:
-            EpisodeError: why the episode cannot be used.
+            EpisodeError: a file is missing, cannot be read, or is damaged in its archive.
+            StoppedError: the archive has changed, or is gone.
         """
         if episode.mp4 is None:
             raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode.hdf5}")
         if episode.hdf5 is None:
             raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file for {episode.mp4}")
+        return archive.fetch(episode.hdf5, episode.mp4)
 
-        frames = VideoFrames(partial(archive.open_file, episode.mp4), episode.mp4)
-        with (
-            archive.open_file(episode.hdf5) as file,
-            open_annotation(file, episode.hdf5, num_frames=len(frames)) as annotation,
-        ):
-            task, task_certain = choose_task(annotation, episode.hdf5)
+    def load(self, episode: Episode, files: EpisodeFiles | None = None) -> Trajectory:
+        """Read one episode's poses and text; its video is opened, not decoded.
+
+        Args:
+            files: what `fetch` returned; None: fetch them now.
+
+        Raises:
+            EpisodeError: why the episode cannot be used.
+        """
+        files = files or self.fetch(episode)
+        hdf5_name = str(episode.hdf5)
+        frames = VideoFrames(files.open_mp4, str(episode.mp4))
+        with files.open_hdf5() as file, open_annotation(file, hdf5_name, num_frames=len(frames)) as annotation:
+            task, task_certain = choose_task(annotation, hdf5_name)
             num_poses = annotation.num_poses(["camera", *hand_poses("left"), *hand_poses("right")])
-            num_frames, note = self._common_length(num_poses, len(frames), episode.hdf5)
+            num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
             confidences = annotation.confidences(CONFIDENCE_JOINTS, num_poses)
             return Trajectory(
                 frames=frames[:num_frames],

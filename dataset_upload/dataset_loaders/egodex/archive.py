@@ -1,65 +1,136 @@
-"""Where EgoDex's files lie: which episodes there are, how to open their files."""
+"""Where EgoDex's files lie: which episodes there are, how to open their files.
+
+A source is the folder of a part, or its zip archive: on disk, behind http(s), or at any URL that fsspec knows. Nothing
+outside this module and those that it uses knows the difference.
+"""
 
 from __future__ import annotations
 
+import glob
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple, cast
 
+from dataset_upload.dataset_loaders.egodex.byte_source import open_source
+from dataset_upload.dataset_loaders.egodex.range_file import RangeFile
+from dataset_upload.dataset_loaders.egodex.sparse_file import FetchedRanges, SparseFile
+from dataset_upload.dataset_loaders.egodex.zip_archive import (
+    ZipMember,
+    data_start,
+    is_stored,
+    list_members,
+    member_region,
+    open_stored,
+    unpack,
+)
 from dataset_upload.errors import EpisodeError, Reason, UsageError
 from dataset_upload.natural_order import natural_key
+
+PARTS = ("test", "part1", "part2", "part3", "part4", "part5", "extra")
+_BASE_URL = "https://ml-site.cdn-apple.com/datasets/egodex"
+
+_MAX_GAP = 256 * 1024  # bytes between an episode's two members that one request still spans
+_MAX_REQUEST = 32 * 2**20  # bytes fetched into memory at once
+_STREAM_REQUEST = 8 * 2**20
+# Below this, the packets that 32 frames need are so much of a video that reading it whole takes less time.
+_MIN_SPARSE_BYTES = 8 * 2**20
+
+File = str | ZipMember
 
 
 class Episode(NamedTuple):
     """One episode as it is listed, before any of its files is opened. A missing file is None."""
 
-    key: str  # <task>/<n>: the same in every copy of the data
+    key: str  # <task>/<n>, or <part>/<task>/<n> where dataset_path is a list: the same in every copy of the data
     part: str  # name of the root folder
     task_name: str  # name of the task's folder
-    hdf5: str | None
-    mp4: str | None
+    hdf5: File | None
+    mp4: File | None
 
     def __str__(self) -> str:
-        return self.hdf5 or self.mp4 or self.key
+        return str(self.hdf5 or self.mp4)
 
 
 class SourceState(NamedTuple):
-    """What an episode's files looked like; another state means that they changed."""
+    """What an episode's files look like; another state means that they changed."""
 
-    num_bytes: int
-    mtimes_ns: tuple[int, ...]  # of the HDF5 and the MP4 file, without one that is missing
+    num_bytes: int  # unpacked
+    versions: tuple[int, ...]  # of each file that is there: its modification time in ns, of a zip's member its CRC-32
 
 
-def list_episodes(dataset_path: str) -> list[Episode]:
-    """List a part's episodes in natural order (task, then 0, 1, 2, … 10), opening none of them.
+class EpisodeFiles(NamedTuple):
+    """An episode's files, ready to be opened for reading, any number of times."""
+
+    open_hdf5: Callable[[], BinaryIO]
+    open_mp4: Callable[[], BinaryIO]
+
+
+def list_episodes(dataset_path: str | Sequence[str]) -> list[Episode]:
+    """List the episodes of a source in natural order (task, then 0, 1, 2, … 10), opening none of them.
 
     Args:
-        dataset_path: a part's folder (`part1/`), or the folder that unzipping leaves around it (`part1/part1/`).
+        dataset_path: a part's folder (`part1/`), the folder that unzipping leaves around it (`part1/part1/`), a zip,
+            an http(s) or fsspec URL of a zip, or `egodex://test` for Apple's own. Or several parts: a list of these,
+            or a glob of folders or zips.
 
     Raises:
-        UsageError: the folder does not exist, cannot be listed or holds no episode.
+        UsageError: a source cannot be read or holds no episode.
     """
-    try:
-        root = _find_root(Path(dataset_path).expanduser())
-        tasks = sorted(_subfolders(root), key=lambda folder: natural_key(folder.name))
-        return [episode for task in tasks for episode in _list_task(root.name, task)]
-    except OSError as error:
-        raise UsageError(f"--dataset.dataset_path: cannot list {error.filename}: {error.strerror}") from error
+    if isinstance(dataset_path, str) and not _is_glob(dataset_path):
+        part, files = _list_source(_location(dataset_path))
+        return list(_episodes(part, files, key_prefix=""))
+
+    episodes: list[Episode] = []
+    locations: dict[str, str] = {}
+    for location in _expand([dataset_path] if isinstance(dataset_path, str) else dataset_path):
+        part, files = _list_source(location)
+        if part in locations:
+            raise UsageError(f"--dataset.dataset_path: {locations[part]} and {location} both hold a part named {part}")
+        locations[part] = location
+        episodes += _episodes(part, files, key_prefix=f"{part}/")
+    return episodes
 
 
 def source_state(episode: Episode) -> SourceState:
-    """Size and time of an episode's files; a file that is not there, or not to be looked at, counts nothing."""
-    files = []
-    for path in filter(None, (episode.hdf5, episode.mp4)):
-        with suppress(OSError):
-            files.append(os.stat(path))
-    return SourceState(sum(file.st_size for file in files), tuple(file.st_mtime_ns for file in files))
+    """Size and version of an episode's files; a file that is not there, or not to be looked at, counts nothing."""
+    sizes, versions = [], []
+    for file in (episode.hdf5, episode.mp4):
+        if isinstance(file, ZipMember):
+            sizes.append(file.size)
+            versions.append(file.crc)
+        elif file is not None:
+            with suppress(OSError):
+                status = os.stat(file)
+                sizes.append(status.st_size)
+                versions.append(status.st_mtime_ns)
+    return SourceState(sum(sizes), tuple(versions))
+
+
+def remote_bytes(episodes: Iterable[Episode]) -> int:
+    """The size of the archives elsewhere that episodes lie in; 0 if all lie on this machine."""
+    files = (file for episode in episodes for file in (episode.hdf5, episode.mp4))
+    sources = {file.source for file in files if isinstance(file, ZipMember)}
+    return sum(source.size for source in sources if not source.is_local)
+
+
+def fetch(hdf5: File, mp4: File) -> EpisodeFiles:
+    """Get an episode's files ready: nothing to do in a folder, usually one request behind http.
+
+    Raises:
+        EpisodeError: a file cannot be read, or is damaged in its archive.
+        StoppedError: the archive has changed, or is gone.
+    """
+    if isinstance(hdf5, ZipMember) and isinstance(mp4, ZipMember) and not mp4.source.is_local:
+        return _fetch_remote(hdf5, mp4)
+    return EpisodeFiles(_local_opener(hdf5), _local_opener(mp4))
 
 
 def open_file(path: str) -> BinaryIO:
-    """Open one of an episode's files for reading, seekable."""
+    """Open a plain file for reading."""
     try:
         return open(path, "rb")
     except PermissionError as error:
@@ -68,11 +139,133 @@ def open_file(path: str) -> BinaryIO:
         raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error loading trajectory {path}: {error.strerror}") from error
 
 
+# Getting an episode's files ready ---------------------------------------------------------------------------------
+
+
+def _local_opener(file: File) -> Callable[[], BinaryIO]:
+    if isinstance(file, str):
+        return partial(open_file, file)
+    return open_stored(file) if is_stored(file) else unpack(file, member_region(file))
+
+
+def _fetch_remote(hdf5: ZipMember, mp4: ZipMember) -> EpisodeFiles:
+    if is_stored(mp4) and mp4.size > _MIN_SPARSE_BYTES and mp4.source.is_http:
+        return EpisodeFiles(unpack(hdf5, _streamed(hdf5)), _open_sparse(mp4))
+    first, second = sorted((hdf5, mp4), key=lambda member: member.start)
+    if second.start - first.end <= _MAX_GAP and second.end - first.start <= _MAX_REQUEST:
+        both = memoryview(first.source.read(first.start, second.end))
+        regions: dict[ZipMember, BinaryIO] = {
+            member: io.BytesIO(both[member.start - first.start : member.end - first.start])
+            for member in (first, second)
+        }
+    else:
+        regions = {member: _streamed(member) for member in (first, second)}
+    return EpisodeFiles(unpack(hdf5, regions[hdf5]), unpack(mp4, regions[mp4]))
+
+
+def _streamed(member: ZipMember) -> BinaryIO:
+    """A member's region, fetched in large pieces as it is read."""
+    region = RangeFile(member.source, member.start, member.end)
+    return io.BufferedReader(region, min(_STREAM_REQUEST, member.end - member.start) or 1)
+
+
+def _open_sparse(mp4: ZipMember) -> Callable[[], BinaryIO]:
+    """What opens an uncompressed video of which only what is read is fetched. Its CRC can then not be checked."""
+    fetched = FetchedRanges(mp4.source, mp4.start, mp4.end)
+    start = data_start(mp4, cast(BinaryIO, SparseFile(fetched, 0, mp4.end - mp4.start)))
+    return lambda: cast(BinaryIO, SparseFile(fetched, start, start + mp4.size))
+
+
+# Where the sources are --------------------------------------------------------------------------------------------
+
+
+def _expand(paths: Sequence[str]) -> list[str]:
+    """The locations that paths, globs and short names stand for."""
+    locations: list[str] = []
+    for path in paths:
+        if _is_glob(path):
+            matches = sorted(glob.glob(os.path.expanduser(path)), key=natural_key)
+            if not matches:
+                raise UsageError(f"--dataset.dataset_path: nothing matches {path}")
+            locations += map(_location, matches)
+        else:
+            locations.append(_location(path))
+    if not locations:
+        raise UsageError("--dataset.dataset_path: name at least one folder or zip")
+    return locations
+
+
+def _is_glob(path: str) -> bool:
+    return "://" not in path and glob.has_magic(path) and not os.path.exists(os.path.expanduser(path))
+
+
+def _location(path: str) -> str:
+    """An absolute path, or a URL that can be opened."""
+    if not path:
+        raise UsageError("--dataset.dataset_path: needs a folder, a zip or a URL, not nothing")
+    if "://" not in path:
+        return os.path.abspath(os.path.expanduser(path))
+    if not path.startswith("egodex://"):
+        return path
+    part = path.removeprefix("egodex://")
+    if part not in PARTS:
+        raise UsageError(f"--dataset.dataset_path: {path} is no part of EgoDex; the parts are {', '.join(PARTS)}")
+    return f"{os.environ.get('EGODEX_BASE_URL', _BASE_URL).rstrip('/')}/{part}.zip"
+
+
+# Which episodes there are -----------------------------------------------------------------------------------------
+
+
+class _ListedFile(NamedTuple):
+    task_name: str
+    stem: str
+    suffix: str  # .hdf5 or .mp4
+    file: File
+
+
+def _episodes(part: str, files: Iterable[_ListedFile], *, key_prefix: str) -> Iterator[Episode]:
+    """Episodes in natural order from files in any order."""
+    pairs: dict[tuple[str, str], dict[str, File]] = {}
+    for task_name, stem, suffix, file in files:
+        pairs.setdefault((task_name, stem), {})[suffix] = file
+    for task_name, stem in sorted(pairs, key=lambda pair: (natural_key(pair[0]), natural_key(pair[1]))):
+        pair = pairs[task_name, stem]
+        yield Episode(f"{key_prefix}{task_name}/{stem}", part, task_name, pair.get(".hdf5"), pair.get(".mp4"))
+
+
+def _list_source(location: str) -> tuple[str, list[_ListedFile]]:
+    """A part's name and its files."""
+    if "://" in location or os.path.isfile(location):
+        return _list_zip(location)
+    if not os.path.exists(location):
+        raise UsageError(
+            f"--dataset.dataset_path: {location} does not exist; give the folder or the zip of an EgoDex part"
+        )
+    try:
+        root = _find_root(Path(location))
+        return root.name, [file for task in _subfolders(root) for file in _task_files(task)]
+    except OSError as error:
+        raise UsageError(f"--dataset.dataset_path: cannot list {error.filename}: {error.strerror}") from error
+
+
+def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
+    files, roots = [], set()
+    for member in list_members(open_source(location)):
+        *folders, name = (part for part in member.name.split("/") if part not in ("", "."))
+        stem, suffix = os.path.splitext(name)
+        if suffix in (".hdf5", ".mp4") and folders and not any(map(_is_litter, (*folders, name))):
+            files.append(_ListedFile(folders[-1], stem, suffix, member))
+            roots.add("/".join(folders[:-1]))
+    if not files:
+        raise UsageError(f"--dataset.dataset_path: no <task>/<n>.hdf5 or <n>.mp4 in {location}")
+    if len(roots) > 1:
+        names = ", ".join(sorted(root or "." for root in roots))
+        raise UsageError(f"--dataset.dataset_path: {location} holds several parts ({names}); unpack it and give one")
+    return PurePosixPath(roots.pop()).name or PurePosixPath(location).stem, files
+
+
 def _find_root(path: Path) -> Path:
     """The folder whose children are task folders."""
-    if not path.is_dir():
-        problem = "is a file, not a folder" if path.exists() else "does not exist"
-        raise UsageError(f"--dataset.dataset_path: {path} {problem}; give the folder of one EgoDex part, like …/test")
     path = path.resolve()
     if _has_episodes(path):
         raise UsageError(
@@ -93,28 +286,22 @@ def _find_root(path: Path) -> Path:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, without hidden ones and what macOS leaves in archives."""
     with os.scandir(folder) as entries:
-        return [Path(entry.path) for entry in entries if entry.is_dir() and entry.name[0] not in "._"]
+        return [Path(entry.path) for entry in entries if entry.is_dir() and not _is_litter(entry.name)]
 
 
-def _episode_files(task: Path) -> Iterator[tuple[str, str, str]]:
-    """(stem, suffix, path) of each HDF5 and MP4 file in a task's folder."""
+def _task_files(task: Path) -> Iterator[_ListedFile]:
     with os.scandir(task) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix in (".hdf5", ".mp4") and not stem.startswith("."):
-                yield stem, suffix, entry.path
+            if suffix in (".hdf5", ".mp4") and not _is_litter(entry.name):
+                yield _ListedFile(task.name, stem, suffix, entry.path)
 
 
 def _has_episodes(folder: Path) -> bool:
-    return any(True for _ in _episode_files(folder))
+    return any(True for _ in _task_files(folder))
 
 
-def _list_task(part: str, task: Path) -> Iterator[Episode]:
-    files: dict[str, dict[str, str]] = {}
-    for stem, suffix, path in _episode_files(task):
-        files.setdefault(stem, {})[suffix] = path
-    for stem in sorted(files, key=natural_key):
-        pair = files[stem]
-        yield Episode(f"{task.name}/{stem}", part, task.name, pair.get(".hdf5"), pair.get(".mp4"))
+def _is_litter(name: str) -> bool:
+    """Hidden files, and what macOS leaves in archives."""
+    return name.startswith((".", "__MACOSX"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.actions import ACTION_PARTS
@@ -44,7 +45,7 @@ class EgoDexIterator(Iterator[Trajectory]):
 
 
 def get_egodex_iterator(
-    dataset_path: str,
+    dataset_path: str | os.PathLike[str] | Sequence[str],
     max_trajectories: int | None = None,
     *,
     dataset_name: str = "egodex",
@@ -53,14 +54,15 @@ def get_egodex_iterator(
     """Iterate over the trajectories of an EgoDex part.
 
     Args:
-        dataset_path: the part's folder; `~` and relative paths work.
+        dataset_path: the part's folder, its zip, or a URL of that; or several of them. `~` and relative paths work.
         max_trajectories: how many episodes to go through at most, spread over all tasks; None or -1: all. Those
             that cannot be used count.
         dataset_name: what ids are made from, and `data_source`.
         actions: parts of an action: "hands", "fingertips", "camera".
 
     Raises:
-        UsageError: the folder does not exist or holds no episode, or an argument makes no sense.
+        UsageError: nothing can be read there, it holds no episode, or an argument makes no sense.
+        StoppedError: while iterating, an archive has changed.
 
     Example:
         >>> for trajectory in get_egodex_iterator("/path/to/egodex/test", max_trajectories=100):
@@ -73,4 +75,5 @@ def get_egodex_iterator(
         raise UsageError(f"actions: {sorted(actions)} must be one or more of {', '.join(ACTION_PARTS)}")
     if max_trajectories is not None and max_trajectories != -1 and max_trajectories < 1:
         raise UsageError(f"max_trajectories: {max_trajectories} must be at least 1, or -1 for all")
-    return EgoDexIterator(EgoDexLoader(str(dataset_path), dataset_name, tuple(actions)), max_trajectories)
+    path = os.fspath(dataset_path) if isinstance(dataset_path, str | os.PathLike) else tuple(dataset_path)
+    return EgoDexIterator(EgoDexLoader(path, dataset_name, tuple(actions)), max_trajectories)
