@@ -170,7 +170,7 @@ class RfmWriter:
         shutil.rmtree(tables, ignore_errors=True)
         statistics = ActionStatistics()
         stored = self._stored_rows()
-        with _ShardWriter(tables, self.schema) as main, _ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
+        with ShardWriter(tables, self.schema) as main, ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
             for key, clip_number in episodes:
                 record = self._read_record(clip_number)
                 if record is None:
@@ -243,24 +243,25 @@ class RfmWriter:
         shutil.rmtree(swapped)
 
 
-class _ShardWriter:
+class ShardWriter:
     """Writes rows to `folder/train-<i>-of-<n>.parquet`, each at most 500 MB, and their names to `shards.json`."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, *, rows_per_group: int = _ROWS_PER_GROUP) -> None:
         folder.mkdir(parents=True)
+        self.schema = schema
         self._folder = folder
-        self._schema = schema
+        self._rows_per_group = rows_per_group
         self._rows: list[pa.RecordBatch] = []
         self._files: list[BinaryIO] = []
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, row: pa.RecordBatch) -> None:
         self._rows.append(row)
-        if len(self._rows) == _ROWS_PER_GROUP:
+        if len(self._rows) == self._rows_per_group:
             self._write_row_group()
 
     def _write_row_group(self) -> None:
-        group = pa.Table.from_batches(self._rows, self._schema).combine_chunks()
+        group = pa.Table.from_batches(self._rows, self.schema).combine_chunks()
         if self._writer is None or self._files[-1].tell() + group.nbytes > _SHARD_BYTES:
             self._start_shard()
         assert self._writer is not None
@@ -270,7 +271,7 @@ class _ShardWriter:
     def _start_shard(self) -> None:
         self._finish_shard()
         self._files.append((self._folder / f"{len(self._files):05d}").open("wb"))
-        self._writer = pq.ParquetWriter(self._files[-1], self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(self._files[-1], self.schema, compression="zstd")
 
     def _finish_shard(self) -> None:
         if self._writer is not None:
@@ -295,6 +296,11 @@ class _ShardWriter:
         for number, name in enumerate(names):
             (self._folder / f"{number:05d}").rename(self._folder / name)
         (self._folder / "shards.json").write_text(json.dumps(names))
+
+
+def stored_rows(folder: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a dataset's main table, in order, each a batch of one."""
+    return _rows(sorted(folder.glob("train-*.parquet")))
 
 
 def _rows(shards: list[Path]) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,71 @@
+"""The main table as the Hub gets it when the clips shall be seen there: with one more column, after the first eight.
+
+`video` is either the clip itself or a pointer to the clip in the repo. Clips of JPEG files become `images` instead.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dataset_upload.writers.rfm import ShardWriter, main_schema, stored_rows
+
+_POSITION = 8  # behind the columns of the RFM pipeline
+_ROWS_PER_GROUP = 100  # clips make rows large
+
+
+def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
+    """Write a dataset's main table with the clips inside, in shards of at most 500 MB.
+
+    Args:
+        folder: of the dataset.
+        target: folder for the shards; must not exist.
+        use_video: whether a clip is one MP4, and not a folder of JPEGs.
+
+    Raises:
+        OSError: a clip cannot be read.
+    """
+
+    def embed(path: str) -> dict[str, Any]:
+        return {"bytes": (folder.parent / path).read_bytes(), "path": path}
+
+    name = "video" if use_video else "images"
+    with ShardWriter(target, _schema(name, use_video=use_video), rows_per_group=_ROWS_PER_GROUP) as writer:
+        for row in stored_rows(folder):
+            frames = row["frames"][0].as_py()
+            writer.write(
+                _with_clip(row, embed(frames) if use_video else [embed(path) for path in frames], writer.schema)
+            )
+
+
+def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
+    """Write a dataset's main table with a pointer to each clip's place in the repo, which the Hub's viewer plays.
+
+    Args:
+        folder: of the dataset, whose clips are MP4s.
+        target: folder for the shards; must not exist.
+        repo_id: the dataset repo.
+    """
+    with ShardWriter(target, _schema("video", use_video=True)) as writer:
+        for row in stored_rows(folder):
+            pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
+            writer.write(_with_clip(row, {"bytes": None, "path": pointer}, writer.schema))
+
+
+def _schema(name: str, *, use_video: bool) -> pa.Schema:
+    """The main table's schema with the column of clips, and what `datasets` has to know of it."""
+    from datasets import Features, Image, List, Video
+
+    main = main_schema(use_video=use_video)
+    features = Features.from_arrow_schema(main)
+    features[name] = Video(decode=False) if use_video else List(Image(decode=False))
+    described = features.arrow_schema
+    return main.insert(_POSITION, described.field(name)).with_metadata(described.metadata)
+
+
+def _with_clip(row: pa.RecordBatch, clip: Any, schema: pa.Schema) -> pa.RecordBatch:
+    column = pa.array([clip], schema.field(_POSITION).type)
+    columns = row.columns
+    return pa.record_batch([*columns[:_POSITION], column, *columns[_POSITION:]], schema)
