@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import logging as hub_logging
 
 from dataset_upload.config import HubConfig, check_hub_options
@@ -215,7 +215,7 @@ def _read(repo: HubRepo, path: str, revision: str) -> str | None:
                     repo.repo_id, path, repo_type="dataset", revision=revision, cache_dir=cache
                 )
             )
-        except EntryNotFoundError:
+        except RemoteEntryNotFoundError:
             return None
         return Path(file).read_text(encoding="utf-8")
 

@@ -120,15 +120,21 @@ def _exists(repo: HubRepo) -> bool:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Make a call that changes nothing or can be made twice, again if the Hub is busy."""
+    """Make a call that may be made twice, up to three times if the Hub is busy or the connection breaks."""
     for attempt in range(1, _ATTEMPTS):
         try:
             return call()
-        except HfHubHTTPError as error:
-            if error.response.status_code not in _PASSING_TROUBLE:
+        except Exception as error:
+            if not _may_pass(error):
                 raise
             time.sleep(attempt)
     return call()
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in _PASSING_TROUBLE
+    return not isinstance(error, ValueError)  # what else there is, is about the connection
 
 
 @contextmanager

@@ -109,6 +109,7 @@ class Failure:
     pattern: str
     status: int | None = None  # answer so
     cut: bool = False  # read a part of the body, then close the connection
+    hold: bool = False  # answer only after `release`, if somebody still waits then
     delay_s: float = 0.0  # answer late
     after: int = 0  # let so many requests pass first
     times: int = 10**9  # and fail only so many
@@ -130,6 +131,7 @@ class HubServer:
         repos: by "owner/name".
         objects: uploaded large files by SHA-256.
         requests: "METHOD /path" of all requests so far.
+        spoils: path of a file that commits store with other bytes than were sent.
         bytes_received: of uploads to object storage, by either route.
     """
 
@@ -139,7 +141,9 @@ class HubServer:
         self.xet = XetStore(self.objects)
         self.requests: list[str] = []
         self.bytes_received = 0
+        self.spoils: str | None = None
         self.lock = threading.RLock()
+        self.released = threading.Event()
         self._failures: list[Failure] = []
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -153,25 +157,25 @@ class HubServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.release()
         self._server.shutdown()
         self._server.server_close()
 
-    def fail(
-        self,
-        pattern: str,
-        *,
-        status: int | None = None,
-        cut: bool = False,
-        delay_s: float = 0.0,
-        after: int = 0,
-        times: int = 10**9,
-    ) -> None:
-        """Fail requests whose "METHOD /path" the pattern matches; see Failure."""
-        self._failures.append(Failure(pattern, status, cut, delay_s, after, times))
+    def fail(self, pattern: str, **how: Any) -> None:
+        """Fail requests whose "METHOD /path" the pattern matches; `how` is as in Failure."""
+        self._failures.append(Failure(pattern, **how))
 
-    def recover(self) -> None:
-        """Work as it should again."""
+    def release(self) -> None:
+        """Work as it should again, and answer the requests that were held."""
         self._failures.clear()
+        self.released.set()
+
+    def wait_for(self, pattern: str, count: int = 1) -> None:
+        """Wait until so many matching requests have come in."""
+        deadline = time.monotonic() + 60
+        while self.count(pattern) < count:
+            assert time.monotonic() < deadline, f"{pattern} did not come: {self.requests}"
+            time.sleep(0.01)
 
     def count(self, pattern: str) -> int:
         """How many requests so far match."""
@@ -218,6 +222,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._cut()
                 return
         self.body = self._read_body()
+        if failure is not None and failure.hold:
+            self.hub.released.wait()
+            if not self._is_awaited():
+                self.close_connection = True
+                return
         try:
             if failure is not None and failure.status is not None:
                 raise Refusal(failure.status, "as the test wishes")
@@ -243,6 +252,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return body
+
+    def _is_awaited(self) -> bool:
+        """Whether the client is still there."""
+        try:
+            return len(self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)) > 0
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def _cut(self) -> None:
         """Take in half of the body, then reset the connection."""
@@ -520,7 +538,8 @@ def _apply(hub: HubServer, key: str, value: dict[str, Any], files: dict[str, Fil
         content = hub.objects.get(value["oid"])
         if content is None or len(content) != value["size"]:
             raise Refusal(400, f"{path} points to an object that was not uploaded")
-        files[path] = File(content, value["oid"])
+        is_spoilt = path == hub.spoils
+        files[path] = File(bytes(len(content)), "0" * 64) if is_spoilt else File(content, value["oid"])
     elif key == "deletedFile" and path in files:
         del files[path]
     elif key == "deletedFolder" and any(name.startswith(path) for name in files):

@@ -103,34 +103,32 @@ def _configs(name: str) -> list[dict[str, Any]]:
 
 
 def _section(descriptions: Sequence[dict[str, Any]], location: str) -> str:
-    first = descriptions[0] if descriptions else {"dataset_name": "NAME", "hand_joints": []}
     return _TEMPLATE.format(
         rows="\n".join(map(_row, descriptions)),
         location=location,
-        name=first["dataset_name"],
-        action_names=_action_names(descriptions),
-        hand_joints=", ".join(f"`{joint}`" for joint in first["hand_joints"]),
+        name=descriptions[0]["dataset_name"] if descriptions else "NAME",
+        action_names=_names(descriptions, "action_names"),
+        hand_joints=_names(descriptions, "hand_joints"),
     )
 
 
 def _row(description: dict[str, Any]) -> str:
-    counts, settings = description["counts"], description["settings"]
-    frames = "all" if settings["max_frames"] == -1 else f"at most {settings['max_frames']}"
+    counts, max_frames = description["counts"], description["settings"]["max_frames"]
     return (
         f"| `{description['dataset_name']}` | {counts['done']:,} | {counts['tasks']:,} "
-        f"| {frames} | {len(description['action_names'])} | {description['bytes']['clips'] / 1e6:,.1f} |"
+        f"| {'all' if max_frames == -1 else f'at most {max_frames}'} | {description['bytes']['clips'] / 1e6:,.1f} |"
     )
 
 
-def _action_names(descriptions: Sequence[dict[str, Any]]) -> str:
-    """The action columns, told apart by dataset where they differ."""
+def _names(descriptions: Sequence[dict[str, Any]], key: str) -> str:
+    """The names under a key of `conversion.json`: once if all datasets agree, else dataset by dataset."""
     datasets: dict[str, list[str]] = {}
     for description in descriptions:
-        names = ", ".join(f"`{name}`" for name in description["action_names"])
+        names = ", ".join(f"`{name}`" for name in description[key])
         datasets.setdefault(names, []).append(f"`{description['dataset_name']}`")
-    if len(datasets) == 1:
-        return next(iter(datasets))
-    return "; ".join(f"in {', '.join(of)}: {names}" for names, of in datasets.items())
+    if len(datasets) < 2:
+        return "".join(datasets)
+    return "; ".join(f"in {', '.join(owners)}: {names}" for names, owners in datasets.items())
 
 
 _TEMPLATE = """\
@@ -139,8 +137,8 @@ _TEMPLATE = """\
 First-person manipulation clips with 3D hand, fingertip and camera positions, converted from
 [EgoDex](https://arxiv.org/abs/2505.11709) for the RFM (reward foundation model) training pipeline.
 
-| dataset | trajectories | tasks | frames a clip | action columns | clips, MB |
-| --- | ---: | ---: | ---: | ---: | ---: |
+| dataset | trajectories | tasks | frames a clip | clips, MB |
+| --- | ---: | ---: | ---: | ---: |
 {rows}
 
 ```python

@@ -13,7 +13,6 @@ import pyarrow as pa
 from dataset_upload.writers.rfm import ShardWriter, main_schema, stored_rows
 
 _POSITION = 8  # behind the columns of the RFM pipeline
-_ROWS_PER_GROUP = 100  # clips make rows large
 
 
 def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
@@ -31,13 +30,11 @@ def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
     def embed(path: str) -> dict[str, Any]:
         return {"bytes": (folder.parent / path).read_bytes(), "path": path}
 
-    name = "video" if use_video else "images"
-    with ShardWriter(target, _schema(name, use_video=use_video), rows_per_group=_ROWS_PER_GROUP) as writer:
+    schema = _schema("video" if use_video else "images", use_video=use_video)
+    with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             frames = row["frames"][0].as_py()
-            writer.write(
-                _with_clip(row, embed(frames) if use_video else [embed(path) for path in frames], writer.schema)
-            )
+            writer.write(_with_clip(row, embed(frames) if use_video else list(map(embed, frames)), schema))
 
 
 def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
@@ -48,10 +45,11 @@ def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
         target: folder for the shards; must not exist.
         repo_id: the dataset repo.
     """
-    with ShardWriter(target, _schema("video", use_video=True)) as writer:
+    schema = _schema("video", use_video=True)
+    with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
-            writer.write(_with_clip(row, {"bytes": None, "path": pointer}, writer.schema))
+            writer.write(_with_clip(row, {"bytes": None, "path": pointer}, schema))
 
 
 def _schema(name: str, *, use_video: bool) -> pa.Schema:

@@ -246,22 +246,21 @@ class RfmWriter:
 class ShardWriter:
     """Writes rows to `folder/train-<i>-of-<n>.parquet`, each at most 500 MB, and their names to `shards.json`."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, *, rows_per_group: int = _ROWS_PER_GROUP) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
         folder.mkdir(parents=True)
-        self.schema = schema
         self._folder = folder
-        self._rows_per_group = rows_per_group
+        self._schema = schema
         self._rows: list[pa.RecordBatch] = []
         self._files: list[BinaryIO] = []
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, row: pa.RecordBatch) -> None:
         self._rows.append(row)
-        if len(self._rows) == self._rows_per_group:
+        if len(self._rows) == _ROWS_PER_GROUP:
             self._write_row_group()
 
     def _write_row_group(self) -> None:
-        group = pa.Table.from_batches(self._rows, self.schema).combine_chunks()
+        group = pa.Table.from_batches(self._rows, self._schema).combine_chunks()
         if self._writer is None or self._files[-1].tell() + group.nbytes > _SHARD_BYTES:
             self._start_shard()
         assert self._writer is not None
@@ -271,7 +270,7 @@ class ShardWriter:
     def _start_shard(self) -> None:
         self._finish_shard()
         self._files.append((self._folder / f"{len(self._files):05d}").open("wb"))
-        self._writer = pq.ParquetWriter(self._files[-1], self.schema, compression="zstd")
+        self._writer = pq.ParquetWriter(self._files[-1], self._schema, compression="zstd")
 
     def _finish_shard(self) -> None:
         if self._writer is not None:
@@ -299,7 +298,7 @@ class ShardWriter:
 
 
 def stored_rows(folder: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a dataset's main table, in order, each a batch of one."""
+    """The rows of the main table in a dataset's folder, in order, each a batch of one."""
     return _rows(sorted(folder.glob("train-*.parquet")))
 
 
