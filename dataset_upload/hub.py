@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import random
 import shutil
 import signal
@@ -45,6 +46,155 @@ CARD = "README.md"
 
 _CONFLICTS = 20  # commits of others in a row that a push puts up with
 _SHOWN_DIFFERENCES = 20
+
+
+# Reading the repo
+
+
+def _head(repo: HubRepo) -> str:
+    return str(patiently(lambda: repo.api.dataset_info(repo.repo_id)).sha)
+
+
+def _read(repo: HubRepo, path: str, revision: str) -> str | None:
+    """A small text file of the repo; None if it has none of this name."""
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            file = patiently(
+                lambda: repo.api.hf_hub_download(
+                    repo.repo_id, path, repo_type="dataset", revision=revision, cache_dir=cache
+                )
+            )
+        except RemoteEntryNotFoundError:
+            return None
+        return Path(file).read_text(encoding="utf-8")
+
+
+# The steps of a push
+
+
+def _despite_conflicts(step: Callable[..., T], *args: Any) -> T:
+    """Do a step again when another push has committed meanwhile; the step must read the repo anew each time."""
+    for _ in range(_CONFLICTS):
+        try:
+            return step(*args)
+        except HfHubHTTPError as error:
+            if error.response.status_code != CONFLICT:
+                raise
+            time.sleep(random.uniform(0, 1))  # so that two pushes do not keep step
+    return step(*args)
+
+
+@contextmanager
+def _progress_in_logs() -> Iterator[None]:
+    """Where there is no terminal to draw bars on, let the Hub's client write a line now and then."""
+    verbosity = hub_logging.get_verbosity()
+    if not sys.stderr.isatty():
+        hub_logging.set_verbosity(logging.INFO)
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(verbosity)
+
+
+def _send(repo: HubRepo, dataset: PushedDataset, paths: Iterable[str], what: str, outdated: Sequence[str] = ()) -> None:
+    """Upload by the Hub's resumable path; it takes a folder, so it gets one of links to just these files."""
+    staging = dataset.work / "staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    for path in paths:
+        link = staging / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(dataset.files[path].resolve())
+    repo.api.upload_folder(
+        repo_id=repo.repo_id,
+        repo_type="dataset",
+        folder_path=staging,
+        commit_message=f"{what} of {dataset.folder.name}",
+        delete_patterns=list(outdated) or None,
+    )
+
+
+def _send_clips(repo: HubRepo, dataset: PushedDataset) -> int:
+    """Send the clips that the repo lacks; returns how many."""
+    lacking = differences(dataset.clips, list_files(repo), "Comparing clips")
+    if lacking:
+        _send(repo, dataset, lacking, "Clips")
+    return len(lacking)
+
+
+def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
+    """Send the tables that the repo lacks, by the commit that removes outdated ones; returns how many were sent."""
+    remote = list_files(repo)
+    lacking = differences(dataset.tables, remote, "Comparing tables")
+    outdated, _ = dataset.outdated(remote)
+    if lacking or outdated:
+        _send(repo, dataset, lacking, "Tables", outdated)
+    return len(lacking)
+
+
+def _local_card(output_dir: Path) -> str:
+    path = output_dir / CARD
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> tuple[str, str]:
+    """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
+    card = _read(repo, CARD, revision)
+    base = without_datasets(_local_card(datasets[0].folder.parent)) if card is None else card
+    descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
+    for name in listed_datasets(base):
+        if name not in descriptions:
+            descriptions[name] = dataset_info.parse(_read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) or "")
+    known = [description for _, description in sorted(descriptions.items()) if description is not None]
+    return card or "", render_card(base, known, location=repo.repo_id)
+
+
+def _send_card(repo: HubRepo, datasets: Sequence[PushedDataset]) -> str:
+    """Bring the card up to date, and remove clips that no table names any more; returns the revision that is left."""
+    revision = _head(repo)
+    remote = list_files(repo, revision)
+    operations: list[CommitOperationAdd | CommitOperationDelete] = []
+    for dataset in datasets:
+        operations += [CommitOperationDelete(path) for path in dataset.removals(remote)]
+    card, wanted = _merge_cards(repo, datasets, revision)
+    if card != wanted:
+        operations.append(CommitOperationAdd(CARD, wanted.encode()))
+    if not operations:
+        return revision
+    names = ", ".join(dataset.folder.name for dataset in datasets)
+    commit = repo.api.create_commit(
+        repo.repo_id,
+        operations,
+        commit_message=f"Card of {names}",
+        repo_type="dataset",
+        parent_commit=revision,
+    )
+    return commit.oid
+
+
+def _verify(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> int:
+    """Compare, report; returns the number of differences."""
+    files = {path: file for dataset in datasets for path, file in dataset.files.items()}
+    remote = list_files(repo, revision)
+    found = differences(files, remote, "Verifying")
+    for dataset in datasets:
+        tables, clips = dataset.outdated(remote)
+        found |= dict.fromkeys([*tables, *clips], "is left over from an earlier push")
+    card, wanted_card = _merge_cards(repo, datasets, revision)
+    if card != wanted_card:
+        found[CARD] = "says something else of these datasets"
+
+    for path, difference in list(found.items())[:_SHOWN_DIFFERENCES]:
+        logger.error(f"Different: {path} {difference}")
+    if found:
+        logger.error(f"Verified: {len(found)} of {len(files) + 1} files at {repo.url} differ; push again")
+    else:
+        num_bytes = sum(file.stat().st_size for file in files.values())
+        logger.info(f"Verified: {len(files) + 1} files, {num_bytes / 1e6:.1f} MB; sizes and hashes are the same there")
+    return len(found)
+
+
+# The story
 
 
 def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
@@ -93,149 +243,6 @@ def verify(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
         return _verify(repo, datasets, revision)
 
 
-def _verify(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> int:
-    """Compare, report; returns the number of differences."""
-    files = {path: file for dataset in datasets for path, file in dataset.files.items()}
-    remote = list_files(repo, revision)
-    found = differences(files, remote, "Verifying")
-    for dataset in datasets:
-        tables, clips = dataset.outdated(remote)
-        found |= dict.fromkeys([*tables, *clips], "is left over from an earlier push")
-    card, wanted_card = _merge_cards(repo, datasets, revision)
-    if card != wanted_card:
-        found[CARD] = "says something else of these datasets"
-
-    for path, difference in list(found.items())[:_SHOWN_DIFFERENCES]:
-        logger.error(f"Different: {path} {difference}")
-    if found:
-        logger.error(f"Verified: {len(found)} of {len(files) + 1} files at {repo.url} differ; push again")
-    else:
-        num_bytes = sum(file.stat().st_size for file in files.values())
-        logger.info(f"Verified: {len(files) + 1} files, {num_bytes / 1e6:.1f} MB; sizes and hashes are the same there")
-    return len(found)
-
-
-# The steps of a push
-
-
-def _despite_conflicts(step: Callable[..., T], *args: Any) -> T:
-    """Do a step again when another push has committed meanwhile; the step must read the repo anew each time."""
-    for _ in range(_CONFLICTS):
-        try:
-            return step(*args)
-        except HfHubHTTPError as error:
-            if error.response.status_code != CONFLICT:
-                raise
-            time.sleep(random.uniform(0, 1))  # so that two pushes do not keep step
-    return step(*args)
-
-
-def _send_clips(repo: HubRepo, dataset: PushedDataset) -> int:
-    """Send the clips that the repo lacks; returns how many."""
-    lacking = differences(dataset.clips, list_files(repo), "Comparing clips")
-    if lacking:
-        _send(repo, dataset, lacking, "Clips")
-    return len(lacking)
-
-
-def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
-    """Send the tables that the repo lacks, by the commit that removes outdated ones; returns how many were sent."""
-    remote = list_files(repo)
-    lacking = differences(dataset.tables, remote, "Comparing tables")
-    outdated, _ = dataset.outdated(remote)
-    if lacking or outdated:
-        _send(repo, dataset, lacking, "Tables", outdated)
-    return len(lacking)
-
-
-def _send(repo: HubRepo, dataset: PushedDataset, paths: Iterable[str], what: str, outdated: Sequence[str] = ()) -> None:
-    """Upload by the Hub's resumable path; it takes a folder, so it gets one of links to just these files."""
-    staging = dataset.work / "staging"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for path in paths:
-        link = staging / path
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(dataset.files[path].resolve())
-    repo.api.upload_folder(
-        repo_id=repo.repo_id,
-        repo_type="dataset",
-        folder_path=staging,
-        commit_message=f"{what} of {dataset.folder.name}",
-        delete_patterns=list(outdated) or None,
-    )
-
-
-def _send_card(repo: HubRepo, datasets: Sequence[PushedDataset]) -> str:
-    """Bring the card up to date, and remove clips that no table names any more; returns the revision that is left."""
-    revision = _head(repo)
-    remote = list_files(repo, revision)
-    operations: list[CommitOperationAdd | CommitOperationDelete] = []
-    for dataset in datasets:
-        operations += [CommitOperationDelete(path) for path in dataset.removals(remote)]
-    card, wanted = _merge_cards(repo, datasets, revision)
-    if card != wanted:
-        operations.append(CommitOperationAdd(CARD, wanted.encode()))
-    if not operations:
-        return revision
-    names = ", ".join(dataset.folder.name for dataset in datasets)
-    commit = repo.api.create_commit(
-        repo.repo_id,
-        operations,
-        commit_message=f"Card of {names}",
-        repo_type="dataset",
-        parent_commit=revision,
-    )
-    return commit.oid
-
-
-def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> tuple[str, str]:
-    """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
-    card = _read(repo, CARD, revision)
-    base = without_datasets(_local_card(datasets[0].folder.parent)) if card is None else card
-    descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
-    for name in listed_datasets(base):
-        if name not in descriptions:
-            descriptions[name] = dataset_info.parse(_read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) or "")
-    known = [description for _, description in sorted(descriptions.items()) if description is not None]
-    return card or "", render_card(base, known, location=repo.repo_id)
-
-
-def _local_card(output_dir: Path) -> str:
-    path = output_dir / CARD
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _read(repo: HubRepo, path: str, revision: str) -> str | None:
-    """A small text file of the repo; None if it has none of this name."""
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            file = patiently(
-                lambda: repo.api.hf_hub_download(
-                    repo.repo_id, path, repo_type="dataset", revision=revision, cache_dir=cache
-                )
-            )
-        except RemoteEntryNotFoundError:
-            return None
-        return Path(file).read_text(encoding="utf-8")
-
-
-def _head(repo: HubRepo) -> str:
-    return str(patiently(lambda: repo.api.dataset_info(repo.repo_id)).sha)
-
-
-@contextmanager
-def _progress_in_logs() -> Iterator[None]:
-    """Where there is no terminal to draw bars on, let the Hub's client write a line now and then."""
-    verbosity = hub_logging.get_verbosity()
-    if not sys.stderr.isatty():
-        hub_logging.set_verbosity(logging.INFO)
-    try:
-        yield
-    finally:
-        hub_logging.set_verbosity(verbosity)
-
-
 # The command
 
 
@@ -253,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             packed=arguments.packed,
         )
         check_hub_options(options)
-        folders = _datasets(Path(folder).expanduser())
+        folders = _datasets(Path(os.path.abspath(Path(folder).expanduser())))
         with ExitStack() as locks:
             for each in folders:
                 locks.enter_context(_lock(each))
@@ -275,7 +282,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     defaults = HubConfig()
-    parser = _Parser(prog="python -m dataset_upload.hub", description=__doc__.split("\n")[0])
+    parser = _Parser(
+        prog="python -m dataset_upload.hub",
+        description="Push datasets to a repo of the Hugging Face Hub, verified.",
+        epilog="The access token is HF_TOKEN or the saved login. Give --verify the options that --push got.",
+    )
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--push", nargs=2, metavar=("FOLDER", "REPO"), help="send what the repo lacks, then verify")
     task.add_argument("--verify", nargs=2, metavar=("FOLDER", "REPO"), help="only compare sizes and hashes")
@@ -290,7 +301,7 @@ def _parser() -> argparse.ArgumentParser:
             type=_boolean,
             default=getattr(defaults, name),
             metavar="BOOL",
-            help=f"{what} (default: {str(getattr(defaults, name)).lower()}); as it was for --push",
+            help=f"{what} (default: {str(getattr(defaults, name)).lower()})",
         )
     return parser
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
-from huggingface_hub import HfApi, get_token
+from huggingface_hub import HfApi, get_session, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 CONFLICT = 412  # another commit came between
 _PASSING_TROUBLE = (408, 429, 500, 502, 503, 504)
 _ATTEMPTS = 3
+_TIMEOUT_S = 300.0
 
 LICENCE_LINE = "EgoDex is licensed CC-BY-NC-ND 4.0, which does not allow publishing what is made of it"
 
@@ -59,6 +60,7 @@ def find_repo(options: HubConfig) -> HubRepo:
         raise UsageError(
             f"--hub.hub_token: there is no access token{no_owner}; set HF_TOKEN, or log in with `hf auth login`"
         )
+    get_session().timeout = _TIMEOUT_S  # of its own accord the client would wait for ever
     api = HfApi(token=token, library_name="dataset_upload")
     with hub_errors("The Hub did not accept the token"):
         try:
@@ -157,7 +159,7 @@ def _explain(error: Exception) -> str:
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         said = error.server_message or error.response.reason_phrase
-        return f"it answered {status} ({' '.join(said.split())})"
+        return f"the Hub answered {status} ({' '.join(said.split())})"
     if error.__cause__ is not None and isinstance(error.__cause__, HfHubHTTPError):
         return _explain(error.__cause__)
     lines = str(error).split("\n")
