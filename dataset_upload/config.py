@@ -240,4 +240,5 @@ def _unknown_option(name: str) -> str:
 
 
 def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+    """What an error says, without line breaks and without an access token that has ended up in the wrong place."""
+    return re.sub(r"hf_[A-Za-z0-9]+", "hf_…", " ".join(str(error).split()))

@@ -28,6 +28,7 @@ from typing import Any, NoReturn, TypeVar
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
 from dataset_upload.config import HubConfig, check_hub_options
 from dataset_upload.errors import StoppedError, UsageError
@@ -86,13 +87,17 @@ def _despite_conflicts(step: Callable[..., T], *args: Any) -> T:
 
 @contextmanager
 def _progress_in_logs() -> Iterator[None]:
-    """Where there is no terminal to draw bars on, let the Hub's client write a line now and then."""
+    """Where there is no terminal to draw bars on, let the Hub's client write a line now and then instead."""
+    if sys.stderr.isatty():
+        yield
+        return
     verbosity = hub_logging.get_verbosity()
-    if not sys.stderr.isatty():
-        hub_logging.set_verbosity(logging.INFO)
+    hub_logging.set_verbosity(logging.INFO)
+    disable_progress_bars()
     try:
         yield
     finally:
+        enable_progress_bars()
         hub_logging.set_verbosity(verbosity)
 
 

@@ -38,11 +38,9 @@ class Client:
     """A user at a machine of their own: a home folder, a token, a Hub."""
 
     def __init__(self, hub: HubServer, home: Path, **environment: str) -> None:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE"))}
         self.home = home
         self.environment = {
-            **inherited,
-            "PYTHONPATH": str(PROJECT),
+            **base_environment(),
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(home / "huggingface"),
             "HF_TOKEN": WRITE_TOKEN,
@@ -93,6 +91,12 @@ def _kept_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="hub-tests-")
 
 
+def base_environment() -> dict[str, str]:
+    """Nothing of the Hub's settings on this machine; bytecode kept for all runs, as it takes half of their time."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
+    return {**inherited, "PYTHONPATH": str(PROJECT), "PYTHONPYCACHEPREFIX": f"{_kept_folder().name}/bytecode"}
+
+
 @functools.cache
 def mini_egodex() -> Path:
     """A folder with three parts of three small episodes each."""
@@ -104,11 +108,12 @@ def mini_egodex() -> Path:
 
 @functools.cache
 def _converted(*options: str) -> Path:
-    """An output folder with three datasets, converted once for all tests."""
-    output = Path(_kept_folder().name) / f"output-{len(list(Path(_kept_folder().name).iterdir()))}"
-    for number, name in enumerate(SUBSETS, start=1):
+    """An output folder with the three SUBSETS, or with options only the first, converted once for all tests."""
+    output = Path(tempfile.mkdtemp(dir=_kept_folder().name))
+    for number, name in enumerate(SUBSETS[: 1 if options else 3], start=1):
         arguments = convert_arguments(mini_egodex() / f"part{number}", output, name)
-        subprocess.run([sys.executable, *arguments, *options], cwd=PROJECT, check=True, capture_output=True)
+        command = [sys.executable, *arguments, *options]
+        subprocess.run(command, cwd=PROJECT, env=base_environment(), check=True, capture_output=True)
     return output
 
 
@@ -124,7 +129,7 @@ def convert_arguments(dataset_path: Path, output: Path, name: str) -> list[str]:
 
 
 def copy_of_converted(target: Path, *options: str) -> Path:
-    """Three converted datasets in an output folder that a test may do anything to."""
+    """Converted datasets in an output folder that a test may do anything to."""
     shutil.copytree(_converted(*options), target)
     return target
 

@@ -85,8 +85,7 @@ def test_a_token_that_the_hub_does_not_know(client: Client, tmp_path: Path) -> N
     assert "does not accept the access token (from HF_TOKEN)" in convert(client, tmp_path, HF_TOKEN=INVALID_TOKEN)
 
 
-@pytest.mark.parametrize("exists", [True, False])
-@pytest.mark.parametrize("token", [READ_TOKEN, OTHER_TOKEN])
+@pytest.mark.parametrize("token, exists", [(READ_TOKEN, True), (READ_TOKEN, False), (OTHER_TOKEN, True)])
 def test_no_right_to_write(hub: HubServer, client: Client, tmp_path: Path, token: str, exists: bool) -> None:
     if exists:
         hub.create(REPO, private=True)

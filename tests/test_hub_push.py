@@ -141,10 +141,8 @@ def test_tables_arrive_after_their_clips_and_the_card_last(hub: HubServer, clien
     "step, before",
     [
         ("/preupload/", 0),
-        ("POST /v1/xorbs", 0),
         ("POST /v1/shards", 0),
         ("/commit/", 0),
-        ("POST /v1/xorbs", 1),
         ("/commit/", 1),
         ("/commit/", 2),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hub_client import REPO, SUBSETS, Client, copy_of_converted, remote_files
+from hub_client import REPO, SUBSETS, Client, copy_of_converted, put_pushed_repo, remote_files
 from hub_server import HubServer
 
 NAME = SUBSETS[0]
@@ -62,22 +62,25 @@ def test_the_viewer_gets_pointers_to_the_clips(hub: HubServer, client: Client, o
     assert {frames for frames, _ in paths} <= remote_files(hub).keys()
 
 
-def test_pushes_with_other_tables_are_verified_against_those(hub: HubServer, client: Client, output: Path) -> None:
+def test_a_push_is_verified_against_the_tables_that_were_made_for_it(
+    hub: HubServer, client: Client, output: Path
+) -> None:
+    put_pushed_repo(hub)
+    before = sorted(output.rglob("*"))
     assert client.push(output / NAME, "--hub.viewer_video=true").exit_code == 0
-    received = hub.bytes_received
-    again = client.push(output / NAME, "--hub.viewer_video=true")
-    assert again.exit_code == 0 and "nothing new" in again.stdout
-    assert hub.bytes_received == received
+    assert sorted(output.rglob("*")) == before
+    with_pointers = client.verify(output / NAME, "--hub.viewer_video=true")
+    assert with_pointers.exit_code == 0
     without = client.verify(output / NAME)
     assert without.exit_code == 1
     assert "Verified: 1 of 7 files" in without.last_line
 
 
 def test_packed_tables_hold_the_clips(hub: HubServer, client: Client, output: Path, tmp_path: Path) -> None:
-    assert client.push(output / NAME).exit_code == 0
+    put_pushed_repo(hub)
     run = client.push(output / NAME, "--hub.packed=true")
     assert run.exit_code == 0, run.stderr
-    assert not [path for path in remote_files(hub) if path.endswith(".mp4")]
+    assert not [path for path in remote_files(hub) if path.startswith(f"{NAME}/batch_")]
     table = f"{NAME}/train-00000-of-00001.parquet"
     (tmp_path / "train-0.parquet").write_bytes(remote_files(hub)[table])
     packed, plain = rows(tmp_path), rows(output / NAME)
@@ -109,9 +112,3 @@ def test_packing_and_pointing_contradict_each_other(client: Client, output: Path
     run = client.push(output, "--hub.packed=true", "--hub.viewer_video=true")
     assert run.exit_code == 2
     assert run.last_line.startswith("Error: --hub.viewer_video: ")
-
-
-def test_tables_made_for_a_push_do_not_stay(client: Client, output: Path) -> None:
-    before = sorted(output.rglob("*"))
-    assert client.push(output / NAME, "--hub.viewer_video=true").exit_code == 0
-    assert sorted(output.rglob("*")) == before

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
     def embed(path: str) -> dict[str, Any]:
         return {"bytes": (folder.parent / path).read_bytes(), "path": path}
 
-    schema = _schema("video" if use_video else "images", use_video=use_video)
+    schema = _schema(use_video=use_video)
     with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             frames = row["frames"][0].as_py()
@@ -45,22 +46,24 @@ def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
         target: folder for the shards; must not exist.
         repo_id: the dataset repo.
     """
-    schema = _schema("video", use_video=True)
+    schema = _schema(use_video=True)
     with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
             writer.write(_with_clip(row, {"bytes": None, "path": pointer}, schema))
 
 
-def _schema(name: str, *, use_video: bool) -> pa.Schema:
-    """The main table's schema with the column of clips, and what `datasets` has to know of it."""
-    from datasets import Features, Image, List, Video
-
-    main = main_schema(use_video=use_video)
-    features = Features.from_arrow_schema(main)
-    features[name] = Video(decode=False) if use_video else List(Image(decode=False))
-    described = features.arrow_schema
-    return main.insert(_POSITION, described.field(name)).with_metadata(described.metadata)
+def _schema(*, use_video: bool) -> pa.Schema:
+    """The main table's schema with the column of clips, and what tells `datasets` that these are media."""
+    file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    if use_video:
+        column = pa.field("video", file)
+        feature: dict[str, Any] = {"_type": "Video", "decode": False}
+    else:
+        column = pa.field("images", pa.list_(file))
+        feature = {"_type": "List", "feature": {"_type": "Image", "decode": False}}
+    metadata = {"huggingface": json.dumps({"info": {"features": {column.name: feature}}})}
+    return main_schema(use_video=use_video).insert(_POSITION, column).with_metadata(metadata)
 
 
 def _with_clip(row: pa.RecordBatch, clip: Any, schema: pa.Schema) -> pa.RecordBatch:
