@@ -15,6 +15,7 @@ from dataset_upload.video import DecodeScale, ResizeMode
 ActionPart = Literal["hands", "fingertips", "camera"]
 
 PLACEHOLDER_PATH = "/path/to/egodex/test"
+PLACEHOLDER_OWNER = "your-username"
 
 
 @dataclass
@@ -59,8 +60,13 @@ class HubConfig:
     """Where to publish it."""
 
     push_to_hub: bool = False  # upload the result to the Hugging Face Hub
-    hub_repo_id: str = "your-username/egodex_rfm"  # OWNER/NAME of the dataset repo
-    hub_token: str | None = None  # access token; null: HF_TOKEN or the saved login
+    hub_repo_id: str = (
+        f"{PLACEHOLDER_OWNER}/egodex_rfm"  # OWNER/NAME of the dataset repo; owner by HF_USERNAME or token
+    )
+    hub_token: str | None = field(default=None, repr=False)  # access token; null: HF_TOKEN or the saved login
+    private: bool = True  # make a new repo private; false: do not refuse a public one
+    viewer_video: bool = False  # add a column to the pushed table by which the Hub's viewer plays the clips
+    packed: bool = False  # put the clips into the pushed table instead of pushing a file each
 
 
 @dataclass
@@ -167,12 +173,21 @@ def check_config(config: GenerateConfig) -> None:
         if output.resize == "pad":
             raise UsageError("--output.center_crop: contradicts --output.resize=pad; give one of them")
         output.resize = "center_crop"
+    if config.hub.viewer_video and not output.use_video:
+        raise UsageError("--hub.viewer_video: needs --output.use_video=true; --hub.packed=true shows JPEGs, too")
     if output.shortest_edge_size is not None:
         default_size = OutputConfig.frame_size
         if output.frame_size != default_size:
             raise UsageError("--output.shortest_edge_size: give either it or --output.frame_size, not both")
         if output.resize == "pad":
             raise UsageError("--output.shortest_edge_size: keeps the aspect ratio, so --output.resize=pad has no use")
+    check_hub_options(config.hub)
+
+
+def check_hub_options(options: HubConfig) -> None:
+    """Raises UsageError where they contradict each other."""
+    if options.packed and options.viewer_video:
+        raise UsageError("--hub.viewer_video: the viewer plays packed clips as they are; leave it out")
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int, section: str = "output") -> None:
@@ -233,4 +248,5 @@ def _unknown_option(name: str) -> str:
 
 
 def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+    """What an error says, without line breaks and without an access token that has ended up in the wrong place."""
+    return re.sub(r"hf_[A-Za-z0-9]+", "hf_…", " ".join(str(error).split()))

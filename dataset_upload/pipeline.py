@@ -16,6 +16,8 @@ from dataset_upload.conversion import Conversion, Converter, Job
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
+from dataset_upload.hub import push
+from dataset_upload.hub_access import open_repo
 from dataset_upload.language import LanguageModelError, TextEncoder
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
 from dataset_upload.locks import LockedError, exclusive_lock
@@ -30,13 +32,15 @@ from dataset_upload.writers.rfm import RfmWriter, clip_path
 
 
 def generate(config: GenerateConfig) -> int:
-    """Convert as configured; returns how many of the selected episodes failed.
+    """Convert and push as configured; returns how many of the selected episodes failed and files differ on the Hub.
 
     Raises:
-        UsageError: the run cannot begin; no finished work was touched.
-        StoppedError: nothing more can be written. Like any interruption it costs only the episodes in work.
+        UsageError: the run cannot begin, or the result cannot be pushed as configured; no finished work was touched.
+        StoppedError: nothing more can be written, or the push did not complete. Like any interruption it costs only
+            the episodes in work.
     """
     start = time.monotonic()
+    repo = open_repo(config.hub) if config.hub.push_to_hub else None
     make_mini_egodex_if_asked(config)
     loader = make_loader(config)
     limit = config.output.max_trajectories
@@ -53,12 +57,15 @@ def generate(config: GenerateConfig) -> int:
 
         reopen_lost(ledger, writer)
         open_jobs = without_finished(jobs, ledger)
-        if convert_all(open_jobs, loader, ledger, writer, config, traffic):
+        is_whole = convert_all(open_jobs, loader, ledger, writer, config, traffic)
+        if is_whole:
             write_dataset(folder, loader, ledger, writer, config)
         entries = [ledger.entries[job.key] for job in jobs if job.key in ledger.entries]
         traffic.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
         summarise(entries, len(open_jobs), time.monotonic() - start, folder, traffic)
-        return sum(entry.status == FAILED for entry in entries)
+        num_failed = sum(entry.status == FAILED for entry in entries)
+        num_different = push(repo, [folder], config.hub) if repo is not None and is_whole else 0
+        return num_failed + num_different
 
 
 def make_mini_egodex_if_asked(config: GenerateConfig) -> None:

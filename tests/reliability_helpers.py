@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -140,6 +141,7 @@ def in_fork(act: Callable[[], int]) -> ForkedRun:
 
 def _be_the_fork(act: Callable[[], int], out: int, err: int) -> None:
     exit_code = 99
+    gc.freeze()  # a collection would copy all that the processes share
     try:
         os.dup2(out, 1)
         os.dup2(err, 2)

@@ -384,7 +384,7 @@ def test_a_shard_ends_before_it_grows_over_its_limit(tmp_path: Path, monkeypatch
     schema = pa.schema([("noise", pa.list_(pa.float64()))])
     rng = np.random.default_rng(0)
     rows = [pa.record_batch([pa.array([rng.random(5000)])], schema) for _ in range(100)]
-    with rfm._ShardWriter(tmp_path / "tables", schema) as writer:
+    with rfm.ShardWriter(tmp_path / "tables", schema) as writer:
         for row in rows:
             writer.write(row, 1)
     shards = sorted((tmp_path / "tables").glob("*.parquet"))

@@ -86,13 +86,20 @@ def two_frames_in_one_packet() -> bytes:
     return remux(video, [*every[:5], every[5]._replace(data=every[5].data + every[6].data), *every[7:]])
 
 
-def without_box(video: bytes, kind: bytes) -> bytes:
-    return video.replace(kind, b"free")
+def without_boxes(video: bytes, *kinds: bytes) -> bytes:
+    for kind in kinds:
+        video = video.replace(kind, b"free")
+    return video
+
+
+def labelled_simple_profile() -> bytes:
+    """B-frames all the same, none of them small."""
+    return encode("mpeg4", b_frames=2, size=(160, 120), options={"profile": "0", "qmax": "2"})
 
 
 def denying_b_frames() -> bytes:
     """B-frames under a header that promises none: Simple Profile, low delay."""
-    video = encode("mpeg4", b_frames=2, options={"profile": "0"})
+    video = labelled_simple_profile()
     before, header, after = video.partition(b"\x08\xd4\x8d\x08\x00")
     assert header and header not in after
     return before + b"\x08\xd4\x8d\x88\x00" + after
@@ -119,11 +126,11 @@ SIMPLE: dict[str, Callable[[], bytes]] = {
 OTHER: dict[str, Callable[[], bytes]] = {
     "one large group": lambda: encode("mpeg4", 1, gop=600),
     "keyframes only": lambda: encode("mpeg4", gop=1),
-    "keyframes unknown": lambda: without_box(encode("mpeg4"), b"stss"),
+    "keyframes unknown": lambda: without_boxes(encode("mpeg4"), b"stss"),
     "B-frames": lambda: encode("mpeg4", b_frames=2),
-    "B-frames labelled Simple Profile": lambda: encode("mpeg4", b_frames=2, options={"profile": "0"}),
-    "B-frames labelled Simple Profile, without times": lambda: without_box(
-        encode("mpeg4", b_frames=2, options={"profile": "0"}), b"ctts"
+    "B-frames labelled Simple Profile": labelled_simple_profile,
+    "B-frames labelled Simple Profile, without times": lambda: without_boxes(
+        labelled_simple_profile(), b"ctts", b"edts"
     ),
     "B-frames denied": denying_b_frames,
     "quarter pixels": lambda: encode("mpeg4", options={"flags": "+qpel"}),
@@ -135,6 +142,7 @@ OTHER: dict[str, Callable[[], bytes]] = {
     "packed B-frames labelled Simple Profile": lambda: packed("mp4", profile="0"),
     "fragments": lambda: encode("mpeg4", container_options=FRAGMENTED),
     "edit list that cuts the start": lambda: edited(encode("mpeg4"), (1000, 5 * 512)),
+    "edit list that cuts the middle": lambda: edited(encode("mpeg4"), (360, 0), (500, 15 * 512)),
     "edit list that cuts": lambda: edited(encode("mpeg4"), (500, 5 * 512)),
     "edit list that repeats": lambda: edited(encode("mpeg4"), (500, 0), (500, 0)),
     "edit list on B-frames": lambda: edited(encode("mpeg4", b_frames=2), (500, 8 * 512)),
@@ -403,8 +411,7 @@ NOT_A_VIDEO = {
     "empty": b"",
     "text": b"404 Not Found\n" * 100,
     "random": random.Random(0).randbytes(10_000),
-    "playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/hostname\n",
-    "script": b"ffconcat version 1.0\nfile other.mp4\n",
+    "playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nother.mp4\n",
     "header without index": encode("mpeg4")[:1000],
 }
 
@@ -412,6 +419,14 @@ NOT_A_VIDEO = {
 @pytest.mark.parametrize("content", NOT_A_VIDEO)
 def test_not_a_video(content: str) -> None:
     assert failure(NOT_A_VIDEO[content]).reason == Reason.UNREADABLE_VIDEO
+
+
+def test_other_files_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "other.mp4").write_bytes(encode("mpeg4"))
+    (tmp_path / "0.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with (tmp_path / "0.mp4").open("rb") as file, pytest.raises(EpisodeError) as caught:
+        Video(file, NAME)
+    assert caught.value.reason == Reason.UNREADABLE_VIDEO
 
 
 def test_no_video_stream() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dataset_upload.errors import EpisodeError, Reason
-from dataset_upload.video.mp4_limits import MAX_PIXELS, check_claims, check_frame_size
+from dataset_upload.video.mp4_limits import MAX_PIXELS, check_claims
 
 av.logging.set_level(av.logging.CRITICAL)  # FFmpeg prints nothing; what it had to say is in its errors
 
@@ -72,7 +72,6 @@ class Video:
             self.fps = float(stream.average_rate or 0)
             self._time_base = float(stream.time_base or 0)
             self._index = _PacketIndex.of(container, stream)
-        check_frame_size(self.width, self.height, name)
         if self._index is not None:
             self._check_not_truncated(self._index)
             timestamps = self._index.timestamps

@@ -41,25 +41,15 @@ def check_claims(file: BinaryIO, name: str) -> None:
         elif kind == b"hdlr" and content[_HANDLER : _HANDLER + 4] == b"vide":
             in_video_track = True
         elif kind == b"stsd" and in_video_track:
-            check_frame_size(_integer(content, _FRAME_SIZE, 2), _integer(content, _FRAME_SIZE + 2, 2), name)
+            width, height = _integer(content, _FRAME_SIZE, 2), _integer(content, _FRAME_SIZE + 2, 2)
+            if width * height > MAX_PIXELS:
+                raise _too_large(f"frames of {width}x{height} pixels", MAX_PIXELS, name)
         elif kind == b"elst":
             edits = max(edits, _integer(content, _EDIT_COUNT, 4))
         elif kind in _SAMPLE_COUNTS:
             samples += _integer(content, _SAMPLE_COUNTS[kind], 4)
     if samples * edits > MAX_SAMPLES:  # every edit can play every sample again, and adds it to the index again
-        raise EpisodeError(
-            Reason.TOO_LARGE,
-            f"Error: Video file claims {samples * edits} samples, more than the limit of {MAX_SAMPLES}: {name}",
-        )
-
-
-def check_frame_size(width: int, height: int, name: str) -> None:
-    """Refuse frames that would take hundreds of megabytes each: raises EpisodeError, TOO_LARGE."""
-    if width * height > MAX_PIXELS:
-        raise EpisodeError(
-            Reason.TOO_LARGE,
-            f"Error: Video file has frames of {width}x{height} pixels, more than the limit of {MAX_PIXELS}: {name}",
-        )
+        raise _too_large(f"{samples * edits} samples", MAX_SAMPLES, name)
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
@@ -89,3 +79,7 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 def _integer(data: bytes, offset: int, length: int) -> int:
     return int.from_bytes(data[offset : offset + length], "big")
+
+
+def _too_large(claim: str, limit: int, name: str) -> EpisodeError:
+    return EpisodeError(Reason.TOO_LARGE, f"Error: Video file claims {claim}, the limit is {limit}: {name}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset_upload.errors import UsageError
 from dataset_upload.locks import exclusive_lock
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.whole_file import write_whole
@@ -14,10 +15,10 @@ from dataset_upload.writers.whole_file import write_whole
 _BEGIN = "<!-- dataset_upload: this section is written by the converter -->"
 _END = "<!-- dataset_upload: end -->"
 
+_LICENCE = "cc-by-nc-nd-4.0"
 _METADATA = {
-    "license": "cc-by-nc-nd-4.0",
     "pretty_name": "EgoDex for reward models",
-    "task_categories": ["robotics"],
+    "task_categories": ["robotics", "video-classification"],
     "tags": ["egodex", "egocentric", "hand-pose", "reward-model", "video"],
 }
 
@@ -32,12 +33,16 @@ def update_card(output_dir: Path) -> None:
         write_whole(path, render_card(existing, descriptions))
 
 
-def render_card(existing: str, descriptions: Sequence[dict[str, Any]]) -> str:
+def render_card(existing: str, descriptions: Sequence[dict[str, Any]], *, location: str = "PATH_OR_REPO") -> str:
     """The card that describes these datasets and keeps what others wrote into the existing one.
 
     Args:
         existing: a card whose own YAML keys, configs of other datasets and text outside our section stay.
         descriptions: what the datasets' `conversion.json` say.
+        location: what `load_dataset` finds them by: the folder or the repo that the card is for.
+
+    Raises:
+        UsageError: the existing card's YAML header is damaged.
     """
     import yaml
 
@@ -45,9 +50,10 @@ def render_card(existing: str, descriptions: Sequence[dict[str, Any]]) -> str:
     ours = [config for description in descriptions for config in _configs(description["dataset_name"])]
     names = {config["config_name"] for config in ours}
     foreign = [config for config in metadata.get("configs", []) if config.get("config_name") not in names]
-    metadata = {**_METADATA, **metadata, "configs": sorted([*foreign, *ours], key=lambda c: str(c["config_name"]))}
+    configs = sorted([*foreign, *ours], key=lambda config: str(config.get("config_name")))
+    metadata = {"license": _LICENCE, **_METADATA, **metadata, "configs": configs}
     header = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
-    section = f"{_BEGIN}\n{_section(descriptions)}\n{_END}"
+    section = f"{_BEGIN}\n{_section(descriptions, location)}\n{_END}"
     if _BEGIN in text and _END in text:
         before, rest = text.split(_BEGIN, 1)
         text = before + section + rest.split(_END, 1)[1]
@@ -56,14 +62,37 @@ def render_card(existing: str, descriptions: Sequence[dict[str, Any]]) -> str:
     return f"---\n{header}---\n{text}"
 
 
+def listed_datasets(card: str) -> list[str]:
+    """The names of the datasets that a card's configs make loadable, without their sidecars."""
+    names = (str(config.get("config_name")) for config in _split(card)[0].get("configs", []))
+    return [name for name in names if not name.endswith("_hands")]
+
+
+def without_datasets(card: str) -> str:
+    """A card that lists no datasets, but keeps all else."""
+    import yaml
+
+    metadata, text = _split(card)
+    metadata.pop("configs", None)
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n{text}"
+
+
 def _split(card: str) -> tuple[dict[str, Any], str]:
     """A card's YAML header and the text below it."""
     import yaml
 
-    match = re.match(r"---\n(.*?)\n---\n(.*)", card, re.DOTALL)
+    match = re.match(r"---\r?\n(.*?\n)?---\r?\n(.*)", card, re.DOTALL)
     if match is None:
         return {}, card
-    return yaml.safe_load(match[1]) or {}, match[2]
+    try:
+        metadata = yaml.safe_load(match[1] or "") or {}
+        if not isinstance(metadata, dict) or not all(
+            isinstance(config, dict) for config in metadata.get("configs", [])
+        ):
+            raise UsageError("README.md: its YAML header is no mapping with a list of configs; correct it")
+    except yaml.YAMLError as error:
+        raise UsageError("README.md: its header is not valid YAML; correct it") from error
+    return metadata, match[2]
 
 
 def _configs(name: str) -> list[dict[str, Any]]:
@@ -73,17 +102,21 @@ def _configs(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _section(descriptions: Sequence[dict[str, Any]]) -> str:
-    rows = "\n".join(
-        f"| `{description['dataset_name']}` | {description['counts']['done']:,} | {description['counts']['tasks']:,} "
-        f"| {description['bytes']['clips'] / 1e6:,.1f} |"
-        for description in descriptions
-    )
+def _section(descriptions: Sequence[dict[str, Any]], location: str) -> str:
     return _TEMPLATE.format(
-        rows=rows,
+        rows="\n".join(map(_row, descriptions)),
+        location=location,
         name=descriptions[0]["dataset_name"] if descriptions else "NAME",
         action_names=_names(descriptions, "action_names"),
         hand_joints=_names(descriptions, "hand_joints"),
+    )
+
+
+def _row(description: dict[str, Any]) -> str:
+    counts, max_frames = description["counts"], description["settings"]["max_frames"]
+    return (
+        f"| `{description['dataset_name']}` | {counts['done']:,} | {counts['tasks']:,} "
+        f"| {'all' if max_frames == -1 else f'at most {max_frames}'} | {description['bytes']['clips'] / 1e6:,.1f} |"
     )
 
 
@@ -104,18 +137,19 @@ _TEMPLATE = """\
 First-person manipulation clips with 3D hand, fingertip and camera positions, converted from
 [EgoDex](https://arxiv.org/abs/2505.11709) for the RFM (reward foundation model) training pipeline.
 
-| dataset | trajectories | tasks | clips, MB |
-| --- | ---: | ---: | ---: |
+| dataset | trajectories | tasks | frames a clip | clips, MB |
+| --- | ---: | ---: | ---: | ---: |
 {rows}
 
 ```python
 from datasets import load_dataset
 
-dataset = load_dataset("PATH_OR_REPO", "{name}", split="train")
-hands = load_dataset("PATH_OR_REPO", "{name}_hands", split="train")
+dataset = load_dataset("{location}", "{name}", split="train")
+hands = load_dataset("{location}", "{name}_hands", split="train")
 ```
 
-`frames` is the clip's path from the root of this folder or repo. Every list with one entry a frame (`actions`,
+`frames` is the clip's path from the root of this folder or repo; `huggingface_hub.snapshot_download` with
+`repo_type="dataset"` fetches a repo with its clips. Every list with one entry a frame (`actions`,
 `confidences`, `camera_to_world`, `frame_indices`, `timestamps`, the hands) belongs to the frames of the clip, in order.
 
 | column | what |
@@ -125,6 +159,7 @@ hands = load_dataset("PATH_OR_REPO", "{name}_hands", split="train")
 | lang_vector | 384 numbers of unit norm: `task` by all-MiniLM-L6-v2 |
 | data_source | the dataset's name |
 | frames | path of the clip: H.264 MP4 (or the paths of its JPEGs) |
+| video, images | only on the Hub, and only if asked for at the push: the clip, for its viewer (see below) |
 | is_robot, quality_label, partial_success | false, "successful", null: people doing the task |
 | actions | (T, D) metres in the recording's world frame (ARKit's: y up, its own origin): {action_names} |
 | confidences | (T, 4) in 0..1 for left hand, right hand, left and right index tip; null where the source says nothing |
@@ -141,6 +176,9 @@ hands = load_dataset("PATH_OR_REPO", "{name}_hands", split="train")
 The `_hands` configs hold, by `id`, `left_hand` and `right_hand`: (T, 25, 3) metres in the same world frame, and
 `left_wrist_rotation` and `right_wrist_rotation`: (T, 3, 3), wrist axes to world. The 25 points of a hand:
 {hand_joints}.
+
+A dataset on the Hub can have one more column. `video` holds the clip's place in the repo or, in a dataset without clip
+files, the clip itself: `bytes` of an MP4 with `path`, which is what `frames` says. `images` is that of JPEG clips.
 
 ## Licence
 

@@ -65,5 +65,15 @@ def read(folder: Path) -> dict[str, Any] | None:
     return description
 
 
+def parse(text: str) -> dict[str, Any] | None:
+    """What a `conversion.json` that comes from elsewhere says; None where it is not one of ours."""
+    try:
+        description = json.loads(text)
+    except ValueError:
+        return None
+    is_ours = isinstance(description, dict) and description.get("schema_version") == SCHEMA_VERSION
+    return description if is_ours else None
+
+
 def write(folder: Path, description: dict[str, Any]) -> None:
     write_whole(folder / FILE_NAME, json.dumps(description, indent=2, ensure_ascii=False) + "\n")

@@ -182,7 +182,7 @@ class RfmWriter:
         shutil.rmtree(tables, ignore_errors=True)
         statistics = ActionStatistics()
         stored = self._stored_rows()
-        with _ShardWriter(tables, self.schema) as main, _ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
+        with ShardWriter(tables, self.schema) as main, ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
             for key, clip_number in episodes:
                 record = self._read_record(clip_number)
                 if record is None:
@@ -264,7 +264,7 @@ class RfmWriter:
         shutil.rmtree(swapped)
 
 
-class _ShardWriter:
+class ShardWriter:
     """Writes rows to `folder/train-<i>-of-<n>.parquet`, each at most 500 MB, and their names to `shards.json`."""
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
@@ -325,6 +325,11 @@ class _ShardWriter:
 
 def _open_shard(shard: Path) -> pq.ParquetFile:
     return pq.ParquetFile(shard, page_checksum_verification=True)
+
+
+def stored_rows(folder: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of the main table in a dataset's folder, in order, each a batch of one."""
+    return _rows(sorted(folder.glob("train-*.parquet")))
 
 
 def _rows(shards: list[Path]) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,346 @@
+"""Push datasets to a repo of the Hugging Face Hub, verified.
+
+    python -m dataset_upload.hub --push egodex_dataset OWNER/NAME
+    python -m dataset_upload.hub --verify egodex_dataset OWNER/NAME
+
+FOLDER is an output folder, or one dataset's folder in it. A push sends what the repo lacks: the clips first, then the
+tables, then the card, so that what the card names is complete at any time. An interrupted push is completed by the next
+one. At the end sizes and hashes of all files are compared. Exit codes: 0 all is there, 1 something differs, 2 wrong
+usage, 3 the push did not complete and can be repeated, 130 interrupted, likewise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+
+from dataset_upload.config import HubConfig, check_hub_options
+from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.hub_access import CONFLICT, HubRepo, find_repo, hub_errors, open_repo, patiently
+from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
+from dataset_upload.locks import LockedError, exclusive_lock
+from dataset_upload.logs import log_to_terminal, logger
+from dataset_upload.writers import dataset_info
+from dataset_upload.writers.card import listed_datasets, render_card, without_datasets
+
+T = TypeVar("T")
+
+EXIT_DIFFERENT, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+CARD = "README.md"
+
+_CONFLICTS = 20  # commits of others in a row that a push puts up with
+_SHOWN_DIFFERENCES = 20
+
+
+# Reading the repo
+
+
+def _head(repo: HubRepo) -> str:
+    return str(patiently(lambda: repo.api.dataset_info(repo.repo_id)).sha)
+
+
+def _read(repo: HubRepo, path: str, revision: str) -> str | None:
+    """A small text file of the repo; None if it has none of this name."""
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            file = patiently(
+                lambda: repo.api.hf_hub_download(
+                    repo.repo_id, path, repo_type="dataset", revision=revision, cache_dir=cache
+                )
+            )
+        except RemoteEntryNotFoundError:
+            return None
+        return Path(file).read_text(encoding="utf-8")
+
+
+# The steps of a push
+
+
+def _despite_conflicts(step: Callable[..., T], *args: Any) -> T:
+    """Do a step again when another push has committed meanwhile; the step must read the repo anew each time."""
+    for _ in range(_CONFLICTS):
+        try:
+            return step(*args)
+        except HfHubHTTPError as error:
+            if error.response.status_code != CONFLICT:
+                raise
+            time.sleep(random.uniform(0, 1))  # so that two pushes do not keep step
+    return step(*args)
+
+
+@contextmanager
+def _progress_in_logs() -> Iterator[None]:
+    """Where there is no terminal to draw bars on, let the Hub's client write a line now and then instead."""
+    if sys.stderr.isatty():
+        yield
+        return
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.INFO)
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+        hub_logging.set_verbosity(verbosity)
+
+
+def _send(repo: HubRepo, dataset: PushedDataset, paths: Iterable[str], what: str, outdated: Sequence[str] = ()) -> None:
+    """Upload by the Hub's resumable path; it takes a folder, so it gets one of links to just these files."""
+    staging = dataset.work / "staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    for path in paths:
+        link = staging / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(dataset.files[path].resolve())
+    repo.api.upload_folder(
+        repo_id=repo.repo_id,
+        repo_type="dataset",
+        folder_path=staging,
+        commit_message=f"{what} of {dataset.folder.name}",
+        delete_patterns=list(outdated) or None,
+    )
+
+
+def _send_clips(repo: HubRepo, dataset: PushedDataset) -> int:
+    """Send the clips that the repo lacks; returns how many."""
+    lacking = differences(dataset.clips, list_files(repo), "Comparing clips")
+    if lacking:
+        _send(repo, dataset, lacking, "Clips")
+    return len(lacking)
+
+
+def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
+    """Send the tables that the repo lacks, by the commit that removes outdated ones; returns how many were sent."""
+    remote = list_files(repo)
+    lacking = differences(dataset.tables, remote, "Comparing tables")
+    outdated, _ = dataset.outdated(remote)
+    if lacking or outdated:
+        _send(repo, dataset, lacking, "Tables", outdated)
+    return len(lacking)
+
+
+def _local_card(output_dir: Path) -> str:
+    path = output_dir / CARD
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> tuple[str, str]:
+    """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
+    card = _read(repo, CARD, revision)
+    base = without_datasets(_local_card(datasets[0].folder.parent)) if card is None else card
+    descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
+    for name in listed_datasets(base):
+        if name not in descriptions:
+            descriptions[name] = dataset_info.parse(_read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) or "")
+    known = [description for _, description in sorted(descriptions.items()) if description is not None]
+    return card or "", render_card(base, known, location=repo.repo_id)
+
+
+def _send_card(repo: HubRepo, datasets: Sequence[PushedDataset]) -> str:
+    """Bring the card up to date, and remove clips that no table names any more; returns the revision that is left."""
+    revision = _head(repo)
+    remote = list_files(repo, revision)
+    operations: list[CommitOperationAdd | CommitOperationDelete] = []
+    for dataset in datasets:
+        operations += [CommitOperationDelete(path) for path in dataset.removals(remote)]
+    card, wanted = _merge_cards(repo, datasets, revision)
+    if card != wanted:
+        operations.append(CommitOperationAdd(CARD, wanted.encode()))
+    if not operations:
+        return revision
+    names = ", ".join(dataset.folder.name for dataset in datasets)
+    commit = repo.api.create_commit(
+        repo.repo_id,
+        operations,
+        commit_message=f"Card of {names}",
+        repo_type="dataset",
+        parent_commit=revision,
+    )
+    return commit.oid
+
+
+def _verify(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> int:
+    """Compare, report; returns the number of differences."""
+    files = {path: file for dataset in datasets for path, file in dataset.files.items()}
+    remote = list_files(repo, revision)
+    found = differences(files, remote, "Verifying")
+    for dataset in datasets:
+        tables, clips = dataset.outdated(remote)
+        found |= dict.fromkeys([*tables, *clips], "is left over from an earlier push")
+    card, wanted_card = _merge_cards(repo, datasets, revision)
+    if card != wanted_card:
+        found[CARD] = "says something else of these datasets"
+
+    for path, difference in list(found.items())[:_SHOWN_DIFFERENCES]:
+        logger.error(f"Different: {path} {difference}")
+    if found:
+        logger.error(f"Verified: {len(found)} of {len(files) + 1} files at {repo.url} differ; push again")
+    else:
+        num_bytes = sum(file.stat().st_size for file in files.values())
+        logger.info(f"Verified: {len(files) + 1} files, {num_bytes / 1e6:.1f} MB; sizes and hashes are the same there")
+    return len(found)
+
+
+# The story
+
+
+def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
+    """Bring datasets onto the Hub; returns the number of files that differ there afterwards, 0 if all went well.
+
+    Args:
+        repo: as `open_repo` returned it.
+        folders: of the datasets, in one output folder; nobody else must write to them meanwhile.
+        options: how they shall look there.
+
+    Raises:
+        UsageError: a dataset is not complete, or is more than the Hub takes; nothing was sent.
+        StoppedError: the push did not complete; the next one goes on where it was.
+    """
+    start = time.monotonic()
+    with hub_errors(f"The push to {repo.repo_id} did not complete"), as_pushed(folders, repo, options) as datasets:
+        remote = set(list_files(repo))
+        for dataset in datasets:
+            remote = remote.difference(*dataset.outdated(remote)).union(dataset.files)
+        check_limits(remote | {CARD}, repo.repo_id, packed=options.packed)
+
+        num_sent = 0
+        with _progress_in_logs():
+            for dataset in datasets:
+                num_sent += _despite_conflicts(_send_clips, repo, dataset)
+                num_sent += _despite_conflicts(_send_tables, repo, dataset)
+            revision = _despite_conflicts(_send_card, repo, datasets)
+        sent = f"{num_sent} new or changed files" if num_sent else "nothing new"
+        logger.info(f"Pushed:   {sent} to {repo.url} in {time.monotonic() - start:.1f} s")
+        return _verify(repo, datasets, revision)
+
+
+def verify(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
+    """Compare datasets with what lies on the Hub, without changing anything; returns the number of differences.
+
+    Raises:
+        UsageError: the repo does not exist, or a dataset is not complete.
+        StoppedError: the Hub does not answer.
+    """
+    with hub_errors(f"{repo.repo_id} cannot be read"):
+        try:
+            revision = _head(repo)
+        except RepositoryNotFoundError as error:
+            raise UsageError(f"--verify: there is no {repo.repo_id} that the access token may read") from error
+    with hub_errors(f"{repo.repo_id} could not be verified"), as_pushed(folders, repo, options) as datasets:
+        return _verify(repo, datasets, revision)
+
+
+# The command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    log_to_terminal()
+    try:
+        arguments = _parser().parse_args(argv)
+        folder, repo_id = arguments.push or arguments.verify
+        options = HubConfig(
+            hub_repo_id=repo_id,
+            private=arguments.private,
+            viewer_video=arguments.viewer_video,
+            packed=arguments.packed,
+        )
+        check_hub_options(options)
+        folders = _datasets(Path(os.path.abspath(Path(folder).expanduser())))
+        with ExitStack() as locks:
+            for each in folders:
+                locks.enter_context(_lock(each))
+            if arguments.push:
+                num_different = push(open_repo(options), folders, options)
+            else:
+                num_different = verify(find_repo(options), folders, options)
+        return EXIT_DIFFERENT if num_different else 0
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except StoppedError as error:
+        print(f"Stopped: {error}; the same command goes on", file=sys.stderr)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        print("Interrupted: the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = HubConfig()
+    parser = _Parser(
+        prog="python -m dataset_upload.hub",
+        description="Push datasets to a repo of the Hugging Face Hub, verified.",
+        epilog="The access token is HF_TOKEN or the saved login. Give --verify the options that --push got.",
+    )
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--push", nargs=2, metavar=("FOLDER", "REPO"), help="send what the repo lacks, then verify")
+    task.add_argument("--verify", nargs=2, metavar=("FOLDER", "REPO"), help="only compare sizes and hashes")
+    for name, what in (
+        ("private", "false: do not refuse a public repo"),
+        ("viewer_video", "add a column by which the Hub's viewer plays the clips"),
+        ("packed", "put the clips into the tables instead of pushing a file each"),
+    ):
+        parser.add_argument(
+            f"--hub.{name}",
+            dest=name,
+            type=_boolean,
+            default=getattr(defaults, name),
+            metavar="BOOL",
+            help=f"{what} (default: {str(getattr(defaults, name)).lower()})",
+        )
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the usage."""
+        raise UsageError(f"{message}; --help lists the options")
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be true or false")
+    return text.lower() == "true"
+
+
+def _datasets(folder: Path) -> list[Path]:
+    """The folders of the datasets below an output folder, or this one alone. Raises UsageError where there is none."""
+    candidates = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
+    found = [path for path in candidates if (path / dataset_info.FILE_NAME).exists()]
+    if not found:
+        raise UsageError(f"{folder} holds no finished dataset (no NAME/{dataset_info.FILE_NAME}); convert one first")
+    return found
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    try:
+        (folder / ".work").mkdir(exist_ok=True)
+        with exclusive_lock(folder / ".work" / "lock", wait=False):
+            yield
+    except LockedError as error:
+        raise UsageError(f"another run is at work on {folder}; wait for it") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

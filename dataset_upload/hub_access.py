@@ -1,0 +1,166 @@
+"""Which Hub repo to use, by whose token: found out before any work is done."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+from huggingface_hub import HfApi, get_session, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from dataset_upload.config import PLACEHOLDER_OWNER, HubConfig
+from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.logs import logger
+
+T = TypeVar("T")
+
+CONFLICT = 412  # another commit came between
+_PASSING_TROUBLE = (408, 429, 500, 502, 503, 504)
+_ATTEMPTS = 3
+_TIMEOUT_S = 300.0
+
+LICENCE_LINE = "EgoDex is licensed CC-BY-NC-ND 4.0, which does not allow publishing what is made of it"
+
+
+class HubRepo(NamedTuple):
+    """A dataset repo that may be used.
+
+    Attributes:
+        api: the Hub's client; it holds the token.
+        repo_id: OWNER/NAME.
+    """
+
+    api: HfApi
+    repo_id: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.api.endpoint}/datasets/{self.repo_id}"
+
+
+def find_repo(options: HubConfig) -> HubRepo:
+    """The repo that the options mean, with a token that the Hub knows.
+
+    An id without an owner, or with the placeholder owner, gets the owner that HF_USERNAME names, else the token's user.
+
+    Raises:
+        UsageError: no owner, no possible id, no token or an invalid one.
+        StoppedError: the Hub does not answer.
+    """
+    owner, _, name = options.hub_repo_id.rpartition("/")
+    if owner in ("", PLACEHOLDER_OWNER):
+        owner = os.environ.get("HF_USERNAME", "").strip()
+    token = options.hub_token or get_token()
+    if token is None:
+        no_owner = "" if owner else f" and {options.hub_repo_id!r} names no owner, nor does HF_USERNAME"
+        raise UsageError(
+            f"--hub.hub_token: there is no access token{no_owner}; set HF_TOKEN, or log in with `hf auth login`"
+        )
+    get_session().timeout = _TIMEOUT_S  # of its own accord the client would wait for ever
+    api = HfApi(token=token, library_name="dataset_upload")
+    with hub_errors("The Hub did not accept the token"):
+        try:
+            user = patiently(api.whoami)["name"]
+        except HfHubHTTPError as error:
+            if error.response.status_code != 401:
+                raise
+            source = "--hub.hub_token" if options.hub_token else "HF_TOKEN" if os.environ.get("HF_TOKEN") else "login"
+            raise UsageError(
+                f"--hub.hub_token: the Hub does not accept the access token (from {source}); "
+                "make another one, with the right to write"
+            ) from error
+    repo_id = f"{owner or user}/{name}"
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise UsageError(f"--hub.hub_repo_id: {repo_id!r} is no OWNER/NAME that the Hub takes") from error
+    return HubRepo(api, repo_id)
+
+
+def open_repo(options: HubConfig) -> HubRepo:
+    """The repo to push to; made if it does not exist, which is the only test of the right to make it.
+
+    Raises:
+        UsageError: as `find_repo`; or no right to write; or the repo is public and `hub.private` is true.
+        StoppedError: the Hub does not answer.
+    """
+    repo = find_repo(options)
+    api, repo_id = repo
+    with hub_errors(f"The Hub did not open {repo_id}"):
+        try:
+            if not _exists(repo):
+                patiently(lambda: api.create_repo(repo_id, repo_type="dataset", private=options.private, exist_ok=True))
+            patiently(lambda: api.auth_check(repo_id, repo_type="dataset", write=True))
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (401, 403, 404):
+                raise
+            raise UsageError(
+                f"--hub.hub_repo_id: the access token has no right to write to {repo_id}; "
+                "give a repo of your own, or a token with that right"
+            ) from error
+        is_private = patiently(lambda: api.dataset_info(repo_id)).private
+    if not is_private and options.private:
+        raise UsageError(
+            f"--hub.hub_repo_id: {repo_id} is public, but {LICENCE_LINE}; make the repo private, "
+            "or give --hub.private=false to push all the same"
+        )
+    if not is_private:
+        logger.warning(f"Warning: {repo_id} is public, but {LICENCE_LINE}")
+    return repo
+
+
+def _exists(repo: HubRepo) -> bool:
+    try:
+        patiently(lambda: repo.api.dataset_info(repo.repo_id))
+    except RepositoryNotFoundError:
+        return False
+    return True
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Make a call that may be made twice, up to three times if the Hub is busy or the connection breaks."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return call()
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+            time.sleep(attempt)
+    return call()
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in _PASSING_TROUBLE
+    return not isinstance(error, ValueError)  # what else there is, is about the connection
+
+
+@contextmanager
+def hub_errors(what: str) -> Iterator[None]:
+    """Turn whatever the Hub's clients raise into a StoppedError of one line.
+
+    Args:
+        what: the line's beginning: what was not done.
+    """
+    try:
+        yield
+    except (UsageError, StoppedError):
+        raise
+    except Exception as error:  # HTTP clients, xet and the file system have no common error
+        raise StoppedError(f"{what}: {_explain(error)}") from error
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong, in a part of a line."""
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        said = error.server_message or error.response.reason_phrase
+        return f"the Hub answered {status} ({' '.join(said.split())})"
+    if error.__cause__ is not None and isinstance(error.__cause__, HfHubHTTPError):
+        return _explain(error.__cause__)
+    lines = str(error).split("\n")
+    return f"{type(error).__name__}: {' '.join(lines[0].split())}" if lines[0] else type(error).__name__

@@ -1,0 +1,204 @@
+"""Killed, interrupted or robbed of its workers, a run loses nothing, repeats nothing, and ends with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Convert, command_line
+from reliability_helpers import (
+    NAME,
+    children,
+    is_alive,
+    ledger_lines,
+    outcomes,
+    published,
+    tiny_egodex,
+    wait_until,
+    workers,
+)
+
+pytestmark = pytest.mark.slow
+
+NUM_EPISODES = 80
+OPTIONS = ("--output.max_trajectories=-1", "--output.max_frames=8")
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("killed") / "test"
+    tiny_egodex(path, episodes=NUM_EPISODES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(source: Path, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one worker makes when nobody disturbs it."""
+    return published(convert(source, tmp_path_factory.mktemp("once"), *OPTIONS, workers=1).output_dir)
+
+
+@pytest.fixture
+def start(source: Path, command_environment: Mapping[str, str], tmp_path: Path) -> Start:
+    """Starts the command as a shell does, in a process group of its own, and returns at once."""
+
+    def run(*, workers: int = 2) -> subprocess.Popen[str]:
+        command = command_line(source, tmp_path, *OPTIONS, workers=workers)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=PROJECT, env=command_environment, stdout=pipe, stderr=pipe, text=True, process_group=0
+        )
+
+    return run
+
+
+def num_lines(output_dir: Path) -> int:
+    """Lines about episodes in the ledger: what an earlier run left and what the running one has added."""
+    ledger = output_dir / NAME / "ledger.jsonl"
+    return max(0, ledger.read_bytes().count(b"\n") - 1) if ledger.exists() else 0
+
+
+def family(run: subprocess.Popen[str]) -> list[int]:
+    """The process and all that it has started."""
+    helpers = children(run.pid)
+    return [run.pid, *helpers, *(worker for helper in helpers for worker in children(helper))]
+
+
+def assert_all_gone(processes: list[int]) -> None:
+    assert wait_until(lambda: not any(map(is_alive, processes)), seconds=10)
+
+
+# SIGKILL ---------------------------------------------------------------------------------------------------
+
+
+def test_the_converter_killed_at_25_random_moments(
+    source: Path, tmp_path: Path, start: Start, convert: Convert, uninterrupted: dict[str, bytes]
+) -> None:
+    rng = random.Random(3)
+    kills_in_between = kills = 0
+    while kills < 26 or kills_in_between < 20:
+        run = start(workers=rng.choice([1, 2]))
+        before = num_lines(tmp_path)
+        if kills < 4:  # while it starts
+            time.sleep(rng.uniform(0.0, 2.0))
+        else:  # while it converts
+            target = before + rng.randint(0, 3)
+            assert wait_until(lambda run=run, target=target: num_lines(tmp_path) > target or run.poll() is not None)
+            time.sleep(rng.uniform(0.0, 0.05))
+        processes = family(run)
+        run.kill()
+        assert run.wait() == -signal.SIGKILL, "it had ended before it was killed: more episodes are needed"
+        run.communicate()
+        assert_all_gone(processes)
+        kills += 1
+        kills_in_between += 0 < num_lines(tmp_path) < NUM_EPISODES
+    assert kills >= 25
+    assert kills_in_between >= 20
+
+    convert(source, tmp_path, *OPTIONS, workers=2)
+    assert published(tmp_path) == uninterrupted
+    lines_per_episode = Counter(line["key"] for line in ledger_lines(tmp_path))
+    assert len(lines_per_episode) == NUM_EPISODES
+    assert set(lines_per_episode.values()) == {1}, "an episode that was done has been done again"
+
+
+def test_workers_killed_at_25_random_moments(
+    tmp_path: Path, start: Start, source: Path, convert: Convert, uninterrupted: dict[str, bytes]
+) -> None:
+    rng = random.Random(4)
+    run = start(workers=2)
+    kills_in_between = 0
+    for number in range(28):
+        target = 2 * number
+        assert wait_until(lambda target=target: num_lines(tmp_path) >= target)
+        time.sleep(rng.uniform(0.0, 0.05))
+        assert wait_until(lambda: workers(run.pid) or run.poll() is not None)
+        os.kill(rng.choice(workers(run.pid)), signal.SIGKILL)
+        kills_in_between += 0 < num_lines(tmp_path) < NUM_EPISODES
+    assert kills_in_between >= 20
+    stdout, stderr = run.communicate()
+    assert run.returncode == 0, stderr
+    assert f"Done:    {NUM_EPISODES}\n" in stdout
+    assert published(tmp_path) == uninterrupted
+
+
+# Ctrl-C and SIGTERM -----------------------------------------------------------------------------------------
+
+
+def assert_ends_well(run: subprocess.Popen[str], interrupt: Callable[[], None]) -> None:
+    processes = family(run)
+    interrupt()
+    start = time.monotonic()
+    _, stderr = run.communicate(timeout=60)
+    assert time.monotonic() - start < 5
+    assert run.returncode == 130
+    *_, last = stderr.splitlines()
+    assert last == "Interrupted: what is finished is kept, the same command goes on"
+    assert "Traceback" not in stderr and "Exception" not in stderr
+    assert_all_gone(processes)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM to all", "SIGTERM to the parent"])
+def test_an_interrupt_ends_the_run_within_seconds_and_the_next_goes_on(
+    workers: int,
+    how: str,
+    tmp_path: Path,
+    start: Start,
+    source: Path,
+    convert: Convert,
+    uninterrupted: dict[str, bytes],
+) -> None:
+    run = start(workers=workers)
+    assert wait_until(lambda: num_lines(tmp_path) >= 5)
+    number = signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM
+    send = os.kill if how == "SIGTERM to the parent" else os.killpg
+    assert_ends_well(run, lambda: send(run.pid, number))
+    done = set(outcomes(tmp_path))
+    assert 5 <= len(done) < NUM_EPISODES
+    assert set(outcomes(tmp_path).values()) == {("done", None)}
+
+    convert(source, tmp_path, *OPTIONS, workers=2)
+    assert published(tmp_path) == uninterrupted
+    assert [line["key"] for line in ledger_lines(tmp_path)[: len(done)]] == list(done)
+    assert len(ledger_lines(tmp_path)) == NUM_EPISODES
+
+
+def test_ctrl_c_at_any_other_moment(tmp_path: Path, start: Start) -> None:
+    """While it starts: the sentence model, the fork server, the first workers. Nothing unseemly is printed."""
+    rng = random.Random(5)
+    for _ in range(6):
+        run = start(workers=2)
+        assert run.stdout is not None
+        run.stdout.readline()  # "Will process up to …"
+        time.sleep(rng.uniform(0.0, 1.5))
+        assert_ends_well(run, lambda run=run: os.killpg(run.pid, signal.SIGINT))
+
+
+def test_ctrl_c_ends_also_a_run_whose_worker_hangs(tmp_path: Path, start: Start) -> None:
+    run = start(workers=2)
+    assert wait_until(lambda: num_lines(tmp_path) >= 1)
+    for worker in workers(run.pid):
+        os.kill(worker, signal.SIGSTOP)
+    assert_ends_well(run, lambda: os.killpg(run.pid, signal.SIGINT))
+
+
+def test_a_second_run_is_refused_while_the_first_one_works(
+    tmp_path: Path, start: Start, source: Path, convert: Convert, uninterrupted: dict[str, bytes]
+) -> None:
+    first = start()
+    assert wait_until(lambda: num_lines(tmp_path) >= 1)
+    second = convert(source, tmp_path, *OPTIONS, exit_code=2)
+    assert second.stderr.count("\n") == 1
+    assert "another run is writing" in second.stderr
+    first.communicate()
+    assert first.returncode == 0
+    assert published(tmp_path) == uninterrupted
