@@ -85,6 +85,11 @@ def test_tasks_are_a_name_or_a_list_of_names(value: str, expected: str | list[st
     assert parsed(f"--dataset.tasks={value}").dataset.tasks == expected
 
 
+def test_a_glob_that_yaml_takes_for_something_else_is_explained() -> None:
+    assert "--dataset.tasks=\"'*_lid'\"" in refusal(SOMEWHERE, "--dataset.tasks=*_lid")
+    assert parsed("--dataset.tasks='*_lid'").dataset.tasks == "*_lid"
+
+
 def test_any_subset_of_action_parts() -> None:
     assert parsed("--output.actions=[camera]").output.actions == ["camera"]
 
