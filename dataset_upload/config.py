@@ -121,7 +121,10 @@ def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--config_path: cannot be read ({error})") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"--config_path: not valid YAML: {_one_line(error)}") from error
+        raise UsageError(
+            f"a value on the command line is not valid YAML: {_one_line(error)}; put quotes in quotes, as in "
+            "--dataset.tasks=\"'*_lid'\""
+        ) from error
     except (draccus.utils.DraccusException, argparse.ArgumentError) as error:
         raise UsageError(_explain(error)) from error
     except (AttributeError, TypeError) as error:  # how draccus ends on a section that is no mapping

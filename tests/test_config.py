@@ -62,6 +62,34 @@ def test_center_crop_is_an_alias() -> None:
     assert parsed("--output.center_crop=true").output.resize == "center_crop"
 
 
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        ("/data/test.zip", "/data/test.zip"),
+        ("[/data/part1.zip, 'https://host/part2.zip']", ["/data/part1.zip", "https://host/part2.zip"]),
+        ("/data/part*.zip", "/data/part*.zip"),
+        ("egodex://test", "egodex://test"),
+    ],
+)
+def test_the_source_is_a_path_or_a_list_of_paths(value: str, expected: str | list[str]) -> None:
+    assert parse_config([f"--dataset.dataset_path={value}"]).dataset.dataset_path == expected
+
+
+def test_the_yaml_takes_a_list_of_sources(tmp_path: Path) -> None:
+    config = parse_config([yaml_file(tmp_path, "dataset:\n  dataset_path:\n  - /a.zip\n  - /b.zip\n")])
+    assert config.dataset.dataset_path == ["/a.zip", "/b.zip"]
+
+
+@pytest.mark.parametrize("value, expected", [("fold_*", "fold_*"), ("[fold, pour_*]", ["fold", "pour_*"])])
+def test_tasks_are_a_name_or_a_list_of_names(value: str, expected: str | list[str]) -> None:
+    assert parsed(f"--dataset.tasks={value}").dataset.tasks == expected
+
+
+def test_a_glob_that_yaml_takes_for_something_else_is_explained() -> None:
+    assert "--dataset.tasks=\"'*_lid'\"" in refusal(SOMEWHERE, "--dataset.tasks=*_lid")
+    assert parsed("--dataset.tasks='*_lid'").dataset.tasks == "*_lid"
+
+
 def test_any_subset_of_action_parts() -> None:
     assert parsed("--output.actions=[camera]").output.actions == ["camera"]
 
@@ -103,6 +131,8 @@ def test_wrong_options_are_named_with_the_cure(argument: str, names: str, says: 
         (["--output.center_crop=true", "--output.resize=pad"], "--output.center_crop"),
         (["--output.shortest_edge_size=240", "--output.frame_size=128"], "--output.shortest_edge_size"),
         (["--output.shortest_edge_size=240", "--output.resize=pad"], "--output.shortest_edge_size"),
+        (["--dataset.mini_episodes=2", "--dataset.dataset_path=egodex://test"], "--dataset.mini_episodes"),
+        (["--dataset.mini_episodes=2", "--dataset.dataset_path=[/a, /b]"], "--dataset.mini_episodes"),
     ],
 )
 def test_contradicting_options_are_refused(arguments: list[str], says: str) -> None:

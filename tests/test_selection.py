@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_upload.errors import UsageError
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.natural_order import natural_key
-from dataset_upload.selection import select_round_robin
+from dataset_upload.selection import choose_tasks, select_round_robin
 
 
 class Listed(NamedTuple):
@@ -41,6 +42,24 @@ def test_a_larger_selection_begins_with_the_smaller_one(counts: list[int], fewer
     episodes = listed(**{f"task{number}": count for number, count in enumerate(counts)})
     fewer, more = sorted((fewer, more))
     assert select_round_robin(episodes, more)[:fewer] == select_round_robin(episodes, fewer)[:more]
+
+
+@pytest.mark.parametrize(
+    "patterns, expected",
+    [
+        ([], ["fold/0", "fold_box/0", "pour/0"]),
+        ("fold", ["fold/0"]),
+        ("fold*", ["fold/0", "fold_box/0"]),
+        (["pour", "*_box", "pour"], ["fold_box/0", "pour/0"]),
+    ],
+)
+def test_tasks_are_chosen_by_names_and_globs(patterns: str | list[str], expected: list[str]) -> None:
+    assert keys(choose_tasks(listed(fold=1, fold_box=1, pour=1), patterns)) == expected
+
+
+def test_an_unknown_task_is_refused_with_those_that_were_probably_meant() -> None:
+    with pytest.raises(UsageError, match=r"^--dataset.tasks: no task is called fold_boks; there are fold_box, fold$"):
+        choose_tasks(listed(fold=1, fold_box=1, pour=1), ["pour", "fold_boks"])
 
 
 def test_natural_order_counts_as_people_do() -> None:
