@@ -104,7 +104,7 @@ def _count(text: str) -> int:
 def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m dataset_upload.visualize_dataset",
-        description="Draw a finished dataset: by default a contact sheet, a plot and an overlay video of some trajectories.",
+        description="Draw a finished dataset: a contact sheet, a plot and an overlay video of each sample.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
     parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")

@@ -13,9 +13,9 @@ from dataset_upload.finished_dataset import StoredTrajectory
 from dataset_upload.visualization.overlay import overlays
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 
-_FRAMES, _COLUMNS, _CELL_HEIGHT, _GAP, _LINE = 12, 4, 234, 8, 30
+_FRAMES, _COLUMNS, _CELL_HEIGHT, _GAP, _LINE = 12, 4, 270, 8, 32
 _PAPER, _INK, _FAINT = (250, 250, 248), (24, 26, 32), (110, 114, 124)
-_LETTERS_A_LINE = 110
+_LETTER = 15  # pixels that a letter of the task takes at most, on average
 
 
 def write_contact_sheet(trajectory: StoredTrajectory, path: Path) -> None:
@@ -24,12 +24,10 @@ def write_contact_sheet(trajectory: StoredTrajectory, path: Path) -> None:
     numbers = np.unique(np.linspace(0, len(times) - 1, _FRAMES, dtype=int)).tolist()
     pictures = list(overlays(trajectory, _CELL_HEIGHT, only=set(numbers)))
     width = pictures[0].width
-    columns = min(_COLUMNS, len(pictures))
-    rows = -(-len(pictures) // columns)
-    task = textwrap.wrap(trajectory.task, _LETTERS_A_LINE)
+    rows = -(-len(pictures) // _COLUMNS)
+    task = textwrap.wrap(trajectory.task, _COLUMNS * width // _LETTER)
     top = _GAP + (len(task) + 1) * _LINE + _GAP
-    sheet_width = max(columns * (width + _GAP) + _GAP, _COLUMNS * 2 * _CELL_HEIGHT)
-    sheet = Image.new("RGB", (sheet_width, top + rows * (_CELL_HEIGHT + _GAP)), _PAPER)
+    sheet = Image.new("RGB", (_GAP + _COLUMNS * (width + _GAP), top + rows * (_CELL_HEIGHT + _GAP)), _PAPER)
     draw = ImageDraw.Draw(sheet)
 
     bold, plain = _font("DejaVuSans-Bold.ttf", 20), _font("DejaVuSans.ttf", 17)
@@ -37,7 +35,7 @@ def write_contact_sheet(trajectory: StoredTrajectory, path: Path) -> None:
         draw.text((_GAP, _GAP + line * _LINE), text, _INK, bold)
     _draw_captions(draw, (_GAP, _GAP + len(task) * _LINE), _captions(trajectory), plain)
     for position, (number, picture) in enumerate(zip(numbers, pictures, strict=True)):
-        row, column = divmod(position, columns)
+        row, column = divmod(position, _COLUMNS)
         corner = (_GAP + column * (width + _GAP), top + row * (_CELL_HEIGHT + _GAP))
         sheet.paste(picture, corner)
         draw.text(corner, f" {times[number]:.2f} s ", (255, 255, 255), plain, stroke_width=2, stroke_fill=(0, 0, 0))

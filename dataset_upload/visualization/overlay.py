@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dataset_upload.finished_dataset import Array, StoredTrajectory
@@ -23,7 +24,7 @@ from dataset_upload.visualization.skeleton import (
 VIDEO_HEIGHT = 360
 _CRF = 20
 _SMOOTH = 2  # Pillow's lines are jagged: everything is drawn twice as large, then reduced
-_CASING_RGB = (16, 18, 24)
+_CASING_RGB, _TIP_RING_RGB = (16, 18, 24), (255, 255, 255)
 
 
 def overlays(trajectory: StoredTrajectory, height: int, *, only: set[int] | None = None) -> Iterator[Image.Image]:
@@ -43,7 +44,7 @@ def overlays(trajectory: StoredTrajectory, height: int, *, only: set[int] | None
             return
 
 
-def draw_hands(frame: np.ndarray, hands: Array, intrinsics: Array, height: int) -> Image.Image:
+def draw_hands(frame: NDArray[np.uint8], hands: Array, intrinsics: Array, height: int) -> Image.Image:
     """One frame (H, W, 3), at its true aspect and this height, with hands (2, 25, 2), pixels of the frame, on it."""
     frame_height, frame_width = frame.shape[:2]
     width = 2 * round(height * true_aspect(frame_width, frame_height, intrinsics) / 2)
@@ -51,7 +52,7 @@ def draw_hands(frame: np.ndarray, hands: Array, intrinsics: Array, height: int) 
     picture = Image.fromarray(frame).resize(large, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
     for points, rgb in zip(hands * np.divide(large, (frame_width, frame_height)), (LEFT_RGB, RIGHT_RGB), strict=True):
-        _draw_hand(draw, points, rgb, line_width=large[1] / 150)
+        _draw_hand(draw, points, rgb, line_width=large[1] / 170)
     return picture.reduce(_SMOOTH)
 
 
@@ -62,16 +63,17 @@ def write_overlay(trajectory: StoredTrajectory, path: Path) -> None:
 
 
 def _draw_hand(draw: ImageDraw.ImageDraw, points: Array, rgb: tuple[int, int, int], line_width: float) -> None:
-    """Bones over a dark casing, dots at the joints, ringed ones at the fingertips; (25, 2) points, NaN left out."""
+    """Bones over a dark casing, dots at the joints, ringed ones at the fingertips; points (25, 2), NaN left out."""
     bones = [[tuple(points[joint]) for joint in finger if np.isfinite(points[joint]).all()] for finger in FINGERS]
     for width, colour in ((2.2 * line_width, _CASING_RGB), (line_width, rgb)):
         for bone in bones:
             draw.line(bone, fill=colour, width=max(round(width), 1), joint="curve")
     for joint, (x, y) in enumerate(points):
         if np.isfinite((x, y)).all():
-            radius = line_width * (1.5 if joint in FINGERTIPS else 1.1)
-            ring = (255, 255, 255) if joint in FINGERTIPS else _CASING_RGB
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb, outline=ring, width=2)
+            is_tip = joint in FINGERTIPS
+            radius, ring = line_width * (1.7 if is_tip else 1.1), round(line_width / 2) if is_tip else 0
+            box = (x - radius, y - radius, x + radius, y + radius)
+            draw.ellipse(box, fill=rgb, outline=_TIP_RING_RGB, width=ring)
 
 
 def _video_frame(picture: Image.Image) -> av.VideoFrame:

@@ -46,15 +46,14 @@ def write_plot(trajectory: StoredTrajectory, path: Path) -> None:
 
 
 def _draw_paths(axes: Axes, trajectory: StoredTrajectory) -> None:
-    """Both wrists' ways, as seen from straight above, with the camera's; a dot where each begins, a ring where it ends."""
+    """Both wrists' ways and the camera's from straight above; a dot where each begins, a ring where it ends."""
     camera = trajectory.camera_to_world[:, :3, 3]
-    ways = [(camera, "0.6", "camera"), *zip(trajectory.hands[:, :, 0], _COLOURS, SIDES, strict=True)]
-    for way, colour, _ in ways:
+    for way, colour in [(camera, "0.6"), *zip(trajectory.hands[:, :, 0], _COLOURS, strict=True)]:
         x, z = 100 * way[:, 0], 100 * way[:, 2]
         axes.plot(x, z, color=colour, linewidth=1.4)
         axes.plot(x[0], z[0], "o", color=colour)
         axes.plot(x[-1], z[-1], "o", color=colour, markerfacecolor="white")
-    axes.annotate("camera", 100 * camera[0, [0, 2]], color="0.5", xytext=(6, 6), textcoords="offset points")
+    axes.annotate("camera", (100 * camera[0, 0], 100 * camera[0, 2]), (6, 6), textcoords="offset points", color="0.5")
     axes.set(title="from above: dot to ring", xlabel="x, cm", ylabel="z, cm", aspect="equal", adjustable="datalim")
     axes.invert_yaxis()  # x to the right, z towards the viewer, y up: what a bird sees
     axes.grid(alpha=0.25)

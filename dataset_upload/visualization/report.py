@@ -164,8 +164,8 @@ def _write_skeletons(pixels: Array, frame_size: tuple[int, int], clip_number: in
 def _curves(trajectory: StoredTrajectory) -> str:
     """Evenly spaced points of a trajectory's curves, each nine 16-bit numbers, little end first.
 
-    These are: time, in 1/32767 of the last one; left x, y, z and right x, y, z, in millimetres from the mean of all wrist
-    positions, y up; left and right confidence, in thousandths, or -1 where unknown.
+    These are: time, in 1/32767 of the last one; left x, y, z and right x, y, z, in millimetres from the mean of all
+    wrist positions, y up; left and right confidence, in thousandths, or -1 where unknown.
     """
     points = np.unique(np.linspace(0, len(trajectory.times) - 1, _CURVE_POINTS, dtype=int))
     times = trajectory.times[points] / (trajectory.times[-1] or 1)

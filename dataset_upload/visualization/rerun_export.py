@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import rerun as rr
+import rerun.blueprint as rrb
 
 from dataset_upload.finished_dataset import SIDES, StoredTrajectory
 from dataset_upload.visualization.measures import speeds
@@ -27,6 +28,7 @@ def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
         OSError: the clip is missing or damaged, or the file cannot be written.
     """
     recording = rr.RecordingStream("dataset_upload", recording_id=str(trajectory.row["id"]))
+    recording.send_blueprint(_layout())
     path.parent.mkdir(parents=True, exist_ok=True)
     recording.save(path)
     recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Y_UP, static=True)
@@ -57,6 +59,24 @@ def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
             _log_scalar(recording, f"confidence/{side}", trajectory.confidences[hand, number])
     recording.flush()
     recording.disconnect()
+
+
+def _layout() -> rrb.Blueprint:
+    """Scene on the left; on the right the picture with the hands in it, the task, and the curves."""
+    return rrb.Blueprint(
+        rrb.Horizontal(
+            rrb.Spatial3DView(origin="world"),
+            rrb.Vertical(
+                rrb.Spatial2DView(origin="world/camera/image", contents="world/**"),
+                rrb.TextDocumentView(origin="task"),
+                rrb.TimeSeriesView(origin="speed", name="speed, m/s"),
+                rrb.TimeSeriesView(origin="confidence", name="confidence"),
+                row_shares=[4, 1, 2, 2],
+            ),
+        ),
+        rrb.TimePanel(timeline=TIMELINE),
+        collapse_panels=True,
+    )
 
 
 def _log_scalar(recording: rr.RecordingStream, entity: str, value: float) -> None:

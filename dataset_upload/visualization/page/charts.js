@@ -29,9 +29,13 @@ function histogram(title, values, show) {
     return card;
   }
   const [low, high] = [known[0], known.at(-1)];
-  const bins = low === high ? 1 : Math.min(24, Math.max(4, Math.ceil(Math.sqrt(known.length) * 2)));
+  if (low === high) {
+    card.append(element("p", { text: `${show(low)} for all` }));
+    return card;
+  }
+  const bins = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(known.length) * 2)));
   const counts = new Array(bins).fill(0);
-  for (const value of known) counts[Math.min(bins - 1, Math.floor(((value - low) / (high - low || 1)) * bins))] += 1;
+  for (const value of known) counts[Math.min(bins - 1, Math.floor(((value - low) / (high - low)) * bins))] += 1;
 
   const [width, height] = [240, 72];
   const most = Math.max(...counts);
@@ -53,7 +57,7 @@ function histogram(title, values, show) {
       ...bars,
       svg("line", { class: "axis", x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
       svg("text", { x: 0, y: height + 14, text: show(low) }),
-      svg("text", { x: width, y: height + 14, "text-anchor": "end", text: low === high ? "" : show(high) })));
+      svg("text", { x: width, y: height + 14, "text-anchor": "end", text: show(high) })));
   return card;
 }
 
@@ -200,6 +204,6 @@ function niceCeiling(value) {
 }
 
 /** A number as short as it can be read. */
-function short(value) {
-  return Number(value.toPrecision(3)).toLocaleString("en");
+function short(value, digits = 3) {
+  return Number(value.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 4 });
 }

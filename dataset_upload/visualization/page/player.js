@@ -102,14 +102,13 @@ const player = {
     const stored = skeletonsOf.get(this.trajectory.clip);
     if (!stored || !document.getElementById("show-hands").checked) return;
     const scale = [width / stored.width / 16, height / stored.height / 16];
-    const style = getComputedStyle(document.documentElement);
     ["left", "right"].forEach((side, hand) => {
       const start = (number * 2 + hand) * JOINTS * 2;
       const points = Array.from({ length: JOINTS }, (_, joint) => {
         const [u, v] = stored.pixels.subarray(start + 2 * joint, start + 2 * joint + 2);
         return u === BEHIND_CAMERA ? null : [u * scale[0], v * scale[1]];
       });
-      drawHand(context, points, side === "left" ? "#26a6ff" : "#ff8c1a", height / 150);
+      drawHand(context, points, side === "left" ? "#26a6ff" : "#ff8c1a", height / 170);
     });
   },
 

@@ -31,14 +31,15 @@ function unpack({ trajectories: columns, texts, folders }) {
 
 const show = {
   count: (value) => value.toLocaleString("en"),
-  seconds: (value) => `${short(value)} s`,
+  seconds: (value) => `${short(value)}\u00a0s`,
   bytes: (value) => {
     const unit = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "KB"]].find(([size]) => value >= size) ?? [1, "bytes"];
-    return `${short(value / unit[0])} ${unit[1]}`;
+    return `${short(value / unit[0])}\u00a0${unit[1]}`;
   },
-  metres: (value) => (value < 0.995 ? `${short(100 * value)} cm` : `${short(value)} m`),
-  speed: (value) => `${short(value)} m/s`,
-  share: (value) => `${Math.round(100 * value)} %`,
+  metres: (value) => (value < 0.995 ? `${short(100 * value, 2)}\u00a0cm` : `${short(value)}\u00a0m`),
+  speed: (value) => `${short(value, 2)}\u00a0m/s`,
+  change: (value) => `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}\u00a0%`,
+  share: (value) => `${Math.round(100 * value)}\u00a0%`,
   confidence: (value) => (value === null ? "unknown" : value.toFixed(2)),
 };
 
@@ -54,13 +55,12 @@ function showOverview() {
     ["tasks", show.count(data.folders.length)],
     length,
     ["of source", show.bytes(source)],
-    ["of clips", show.bytes(clips), source ? `−${short(100 - (100 * clips) / source)} %` : ""],
+    [source ? `of clips: ${show.change(clips / source - 1)}` : "of clips", show.bytes(clips)],
     ["of tables", show.bytes(tables)],
     ["skipped", show.count(byStatus("skipped"))],
     ["failed", show.count(byStatus("failed"))],
   ];
-  byId("tiles").append(...tiles.map(([name, value, remark]) =>
-    element("div", {}, element("dt", { text: name }), element("dd", { text: value }, ...(remark ? [" ", element("small", { text: remark })] : [])))));
+  byId("tiles").append(...tiles.map(([name, value]) => element("div", {}, element("dt", { text: name }), element("dd", { text: value }))));
   const of = (name) => trajectories.map((trajectory) => trajectory[name]);
   byId("histograms").append(
     histogram("Source length", of("seconds"), show.seconds),
@@ -73,14 +73,15 @@ function showOverview() {
 function showRankings() {
   const { jumpSpeed, stillRadius, leastInFrame } = data.limits;
   const rankings = [
-    ["Fastest hands", `Over ${short(jumpSpeed)} m/s the tracker has probably jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
+    ["Fastest hands", `Over ${short(jumpSpeed)} m/s the tracker may have jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
     ["Stillest hands", `Within ${short(1000 * stillRadius)} mm: at rest, or frozen.`, "radius", 1, show.metres, (value) => value < stillRadius],
-    ["Hands out of frame", "Share of one hand's joints that is in the picture.", "leastInFrame", 1, show.share, (value) => value < leastInFrame],
-    ["Slowest to convert", "Large files, a slow disk, or a video that hides its index.", "convertSeconds", -1, show.seconds, () => false],
+    ["Hands out of frame", "How much of a hand is in the picture.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
+    ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false],
   ];
-  byId("rankings").append(...rankings.map(([title, hint, key, direction, write, isOver]) => {
-    const ranked = trajectories.filter((trajectory) => trajectory[key] !== null).sort((a, b) => direction * (a[key] - b[key])).slice(0, RANKED);
-    return element("div", { class: "ranking" }, element("h3", { text: title }), element("p", { text: hint }),
+  byId("rankings").append(...rankings.map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
+    const ranked = trajectories.filter(isRanked).sort((a, b) => direction * (a[key] - b[key])).slice(0, RANKED);
+    return element("div", { class: "ranking" }, element("h3", { text: title }),
+      element("p", { text: ranked.length ? hint : "None." }),
       element("ol", {}, ...ranked.map((trajectory) => element("li", {},
         element("a", { href: linkTo(trajectory) }, thumbnail(trajectory),
           element("span", { class: "text", text: trajectory.text }),
