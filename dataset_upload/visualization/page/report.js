@@ -189,7 +189,8 @@ function setUpList() {
   const remarks = [...new Set(trajectories.flatMap((trajectory) => trajectory.remarks))].sort();
   byId("remark").append(element("option", { value: "", text: "any or none" }), ...remarks.map((remark) => element("option", { text: remark })));
   byId("sort").append(...Object.keys(SORTS).map((name) => element("option", { text: name })));
-  byId("tools").addEventListener("input", () => list.refresh());
+  byId("search").addEventListener("input", () => list.refresh());
+  for (const id of ["folder", "remark", "sort"]) byId(id).addEventListener("change", () => list.refresh());
   byId("tools").addEventListener("submit", (event) => event.preventDefault());
   byId("direction").addEventListener("click", (event) => {
     const descending = event.target.getAttribute("aria-pressed") !== "true";
