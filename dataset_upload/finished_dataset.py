@@ -163,7 +163,7 @@ def open_dataset(location: str, name: str | None = None) -> FinishedDataset:
     """
     root = Path(location).expanduser()
     if not root.is_dir():
-        root = _download(location)
+        root = _download(location, name)
     if name is None and _is_dataset(root):
         root = root.resolve()
         return FinishedDataset(root.parent, root.name)
@@ -181,14 +181,15 @@ def _is_dataset(folder: Path) -> bool:
     return (folder / dataset_info.FILE_NAME).is_file() or any(folder.glob("train-*.parquet"))
 
 
-def _download(repo: str) -> Path:
-    """A copy of a dataset repo of the Hub."""
+def _download(repo: str, name: str | None) -> Path:
+    """A copy of a dataset repo of the Hub, or of one dataset in it."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UsageError(f"{repo} is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repo, repo_type="dataset"))
+        wanted = None if name is None else ["README.md", f"{name}/*"]
+        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=wanted))
     except (OSError, ValueError) as error:  # the Hub's own errors are OSErrors
         reason = " ".join(str(error).split())
         raise UsageError(f"{repo} is no folder, and cannot be had from the Hub either: {reason}") from error

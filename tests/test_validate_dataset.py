@@ -320,20 +320,24 @@ def test_a_hub_repo_is_downloaded_and_checked(
 ) -> None:
     asked_for = []
 
-    def download(repo: str, *, repo_type: str) -> str:
-        asked_for.append((repo, repo_type))
+    def download(repo: str, *, repo_type: str, allow_patterns: list[str] | None) -> str:
+        asked_for.append((repo, repo_type, allow_patterns))
         return str(converted.output_dir)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     monkeypatch.chdir(tmp_path)
     assert main(["someone/egodex"]) == 0
-    assert asked_for == [("someone/egodex", "dataset")]
+    assert main(["someone/egodex", "--name", "egodex_test"]) == 0
+    assert asked_for == [
+        ("someone/egodex", "dataset", None),
+        ("someone/egodex", "dataset", ["README.md", "egodex_test/*"]),
+    ]
 
 
 def test_a_hub_repo_that_cannot_be_had_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(repo: str, *, repo_type: str) -> str:
+    def refuse(repo: str, **_: object) -> str:
         raise OSError("no such\nrepo")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
