@@ -13,6 +13,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,9 +115,16 @@ class FinishedDataset:
 
     @cached_property
     def ledger(self) -> dict[str, dict[str, Any]]:
-        """The last line about each episode in `ledger.jsonl`, by the episode's key. Raises OSError or ValueError."""
-        _, *lines = (self.folder / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
-        return {entry["key"]: entry for entry in map(json.loads, lines)}
+        """The last line about each episode in `ledger.jsonl`, by the episode's key. Raises OSError.
+
+        A line that is no JSON was torn by a power cut: the converter passes it over, and so does this.
+        """
+        entries = {}
+        for line in (self.folder / "ledger.jsonl").read_bytes().splitlines()[1:]:
+            with suppress(ValueError):
+                entry = json.loads(line)
+                entries[entry["key"]] = entry
+        return entries
 
     @property
     def uses_video(self) -> bool:

@@ -27,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         dataset = open_dataset(options.folder, options.name)
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
         out: Path = options.out or Path("visualization") / dataset.name
         if options.report:
             draw_report(dataset, out)
@@ -41,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except OSError as error:
-        print(f"Error: {error.filename}: {error.strerror}; validate_dataset shows what else is wrong", file=sys.stderr)
+    except (OSError, LookupError, ValueError) as error:  # whatever a damaged dataset may cause
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"Error: {dataset.folder} cannot be drawn ({reason}); validate_dataset says more", file=sys.stderr)
         return EXIT_FAILED
     return 0
 

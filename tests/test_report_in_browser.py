@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -9,8 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Dataset
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -18,6 +21,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from dataset_upload.finished_dataset import open_dataset
+from dataset_upload.make_mini_egodex import read_frame_number
 from dataset_upload.visualization.report import build_report, render_page
 from dataset_upload.visualization.skeleton import hand_pixels
 
@@ -101,6 +105,9 @@ class Page:
 
     def until(self, condition: Callable[[], object]) -> None:
         WebDriverWait(self.browser, _SECONDS, poll_frequency=0.05).until(lambda _: condition())
+
+    def until_told(self, selector: str, text: str) -> None:
+        self.until(lambda: text in self.one(selector).text)
 
     def errors(self) -> list[Mapping[str, Any]]:
         entries: list[Mapping[str, Any]] = self.browser.get_log("browser")
@@ -215,6 +222,20 @@ def test_the_skeleton_in_the_page_is_that_of_the_frame(page: Page, converted: Da
     expected = hand_pixels(trajectory).transpose(1, 0, 2, 3).ravel()
     assert [value / 16 for value in stored["pixels"]] == pytest.approx(expected.tolist(), abs=0.05)
     assert (stored["width"], stored["height"]) == (256, 256)
+
+
+def test_a_seek_shows_the_frame_that_the_clock_tells(page: Page, converted: Dataset) -> None:
+    """Mini episodes show each frame's number in the source."""
+    row = converted.rows[1]
+    page.script("document.querySelectorAll('#cards .card')[1].click()")
+    page.until(lambda: page.script("video.readyState") == 4)
+    page.one("#show-hands").click()
+    for number in (7, 0, 19):
+        page.script(f"player.seekFrame({number})")
+        page.until(lambda: page.script("!video.seeking"))
+        page.until_told("#clock", f"frame {number + 1} of ")
+        with Image.open(io.BytesIO(page.one("#stage").screenshot_as_png)) as picture:
+            assert read_frame_number(np.asarray(picture.convert("RGB"))) == row["frame_indices"][number]
 
 
 def test_the_keyboard_is_enough(page: Page, converted: Dataset) -> None:

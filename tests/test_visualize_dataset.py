@@ -18,7 +18,7 @@ from PIL import Image
 from rerun.chunk import RrdReader
 
 from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory, open_dataset
-from dataset_upload.make_mini_egodex import FINGERTIP_RGB, make_mini_egodex
+from dataset_upload.make_mini_egodex import FINGERTIP_RGB, make_mini_egodex, read_frame_number
 from dataset_upload.visualization.measures import measure, speeds
 from dataset_upload.visualization.overlay import draw_hands, overlays
 from dataset_upload.visualization.report import build_report
@@ -105,8 +105,10 @@ def test_the_true_aspect_is_that_of_the_source(trajectory: StoredTrajectory) -> 
     assert true_aspect(256, 256, trajectory.intrinsics) == pytest.approx(16 / 9, rel=1e-3)
 
 
-def test_only_the_frames_asked_for_are_drawn(trajectory: StoredTrajectory) -> None:
-    assert len(list(overlays(trajectory, 64, only={0, 5}))) == 2
+def test_frames_asked_for_are_drawn_and_no_others(trajectory: StoredTrajectory) -> None:
+    """Mini episodes show each frame's number in the source."""
+    drawn = [read_frame_number(np.asarray(picture)) for picture in overlays(trajectory, 256, only={0, 5, 19})]
+    assert drawn == [trajectory.row["frame_indices"][number] for number in (0, 5, 19)]
 
 
 # Sheets, plots, videos
@@ -259,6 +261,18 @@ def test_a_report_can_be_built_again_over_the_old_one(dataset: FinishedDataset, 
     assert clip.stat().st_size > 0
 
 
+def test_clips_are_copied_where_they_cannot_be_linked(
+    dataset: FinishedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    build_report(dataset, tmp_path)
+    copied = sorted(path.read_bytes() for path in tmp_path.glob("media/*/*.mp4"))
+    assert copied == sorted(path.read_bytes() for path in dataset.folder.glob("batch_*/*.mp4"))
+
+
 # Rerun
 
 
@@ -298,13 +312,17 @@ def test_a_source_that_is_not_there_is_wrong_usage(converted: Dataset, capsys: p
     assert capsys.readouterr().err.startswith("Error: --source: fold/7 has no row in ")
 
 
-def test_a_missing_clip_is_named(converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("file", ["batch_0000/trajectory_0000.mp4", "ledger.jsonl", "train-00000-of-00001.parquet"])
+@pytest.mark.parametrize("damage", ["missing", "garbage"])
+def test_a_damaged_dataset_is_one_line(
+    file: str, damage: str, converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = shutil.copytree(converted.output_dir, tmp_path / "copy")
-    clip = copy / converted.rows[0]["frames"]
-    clip.unlink()
-    assert main([str(copy), "--max_samples", "1", "--out", str(tmp_path / "drawn")]) == 1
-    message = f"Error: {clip}: No such file or directory; validate_dataset shows what else is wrong\n"
-    assert capsys.readouterr().err == message
+    path = copy / "egodex_test" / file
+    path.unlink() if damage == "missing" else path.write_bytes(b"garbage")
+    assert main([str(copy), "--report", "--out", str(tmp_path / "drawn")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: {copy / 'egodex_test'} cannot be drawn (")
 
 
 @pytest.mark.parametrize(

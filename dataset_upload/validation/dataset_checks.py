@@ -35,7 +35,9 @@ def shards_complete(dataset: FinishedDataset) -> Iterator[str]:
             yield f"{table or 'main table'}: {count} shards called {', '.join(names)}"
         for shard in shards:
             try:
-                pq.ParquetFile(shard, page_checksum_verification=True).read()
+                file = pq.ParquetFile(shard, page_checksum_verification=True)
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group)
             except (pa.ArrowException, OSError) as error:
                 yield f"{shard.name} of {table or 'main table'} is damaged: {error}"
 

@@ -33,15 +33,19 @@ function histogram(title, values, show) {
     card.append(element("p", { text: `${show(low)} for all` }));
     return card;
   }
+  // A few far-off values would squeeze all others into one bar: beyond the 98 % quantile the last bar takes them.
+  const usual = known[Math.floor(0.98 * (known.length - 1))];
+  const end = usual > low && high - low > 1.5 * (usual - low) ? usual : high;
   const bins = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(known.length) * 2)));
   const counts = new Array(bins).fill(0);
-  for (const value of known) counts[Math.min(bins - 1, Math.floor(((value - low) / (high - low)) * bins))] += 1;
+  for (const value of known) counts[Math.min(bins - 1, Math.floor(((value - low) / (end - low)) * bins))] += 1;
 
   const [width, height] = [240, 72];
   const most = Math.max(...counts);
   const step = width / bins;
   const bars = counts.map((count, bin) => {
-    const [from, to] = [low + ((high - low) * bin) / bins, low + ((high - low) * (bin + 1)) / bins];
+    const from = low + ((end - low) * bin) / bins;
+    const to = bin === bins - 1 ? high : from + (end - low) / bins;
     const tall = count ? Math.max(2, (count / most) * height) : 0;
     return svg("g", {},
       svg("title", { text: `${show(from)} to ${show(to)}: ${count.toLocaleString("en")}` }),
@@ -57,7 +61,7 @@ function histogram(title, values, show) {
       ...bars,
       svg("line", { class: "axis", x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
       svg("text", { x: 0, y: height + 14, text: show(low) }),
-      svg("text", { x: width, y: height + 14, "text-anchor": "end", text: show(high) })));
+      svg("text", { x: width, y: height + 14, "text-anchor": "end", text: end < high ? `${show(end)} to ${show(high)}` : show(high) })));
   return card;
 }
 

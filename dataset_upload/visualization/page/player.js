@@ -20,6 +20,11 @@ const player = {
   dialog: document.getElementById("player"),
   video: document.getElementById("video"),
   canvas: document.getElementById("skeletons"),
+  clock: document.getElementById("clock"),
+  seek: document.getElementById("seek"),
+  rate: document.getElementById("rate"),
+  hands: document.getElementById("show-hands"),
+  trouble: document.getElementById("trouble"),
   trajectory: null,
   plots: null,
 
@@ -31,10 +36,8 @@ const player = {
     document.getElementById("player-position").textContent = position;
     document.getElementById("facts").replaceChildren(...facts);
     document.getElementById("stage").style.aspectRatio = trajectory.aspect;
-    document.getElementById("trouble").hidden = true;
-    const seek = document.getElementById("seek");
-    seek.max = trajectory.frames - 1;
-
+    this.trouble.hidden = true;
+    this.seek.max = trajectory.frames - 1;
     this.plots = trajectoryPlots(decodeCurves(trajectory.curves, trajectory.duration), (seconds) => this.seekTime(seconds));
     document.getElementById("plots").replaceChildren(...this.plots.nodes);
     if (!skeletonsOf.has(trajectory.clip)) document.head.append(element("script", { src: mediaPath(trajectory.clip, "js") }));
@@ -61,7 +64,7 @@ const player = {
   },
 
   setRate() {
-    const rate = this.videoSeconds() * Number(document.getElementById("rate").value);
+    const rate = this.videoSeconds() * Number(this.rate.value);
     this.video.defaultPlaybackRate = this.video.playbackRate = Math.min(Math.max(rate, 0.0625), 16);
   },
 
@@ -80,15 +83,13 @@ const player = {
   },
 
   /** Bring clock, plots and skeletons to the frame that the video shows. */
-  draw() {
+  draw(number = this.trajectory && this.frame()) {
     if (!this.trajectory) return;
     const { frames, duration } = this.trajectory;
-    const number = this.frame();
     const seconds = frames > 1 ? (number / (frames - 1)) * duration : 0;
-    const seek = document.getElementById("seek");
-    seek.value = number;
-    seek.setAttribute("aria-valuetext", `frame ${number + 1} of ${frames}`);
-    document.getElementById("clock").textContent = `${seconds.toFixed(2)} s, frame ${number + 1} of ${frames}`;
+    this.seek.value = number;
+    this.seek.setAttribute("aria-valuetext", `frame ${number + 1} of ${frames}`);
+    this.clock.textContent = `${seconds.toFixed(2)} s, frame ${number + 1} of ${frames}`;
     this.plots.moveTo(seconds);
     this.drawSkeletons(number);
   },
@@ -100,7 +101,7 @@ const player = {
     const context = this.canvas.getContext("2d");
     context.clearRect(0, 0, width, height);
     const stored = skeletonsOf.get(this.trajectory.clip);
-    if (!stored || !document.getElementById("show-hands").checked) return;
+    if (!stored || !this.hands.checked) return;
     const scale = [width / stored.width / 16, height / stored.height / 16];
     ["left", "right"].forEach((side, hand) => {
       const start = (number * 2 + hand) * JOINTS * 2;
@@ -148,8 +149,9 @@ function drawHand(context, points, colour, lineWidth) {
 }
 
 /** Follow the video: at each of its frames where browsers tell, else at each of the screen's. */
-function follow() {
-  player.draw();
+function follow(_, shown) {
+  const last = player.trajectory ? player.trajectory.frames - 1 : 0;
+  player.draw(shown?.mediaTime === undefined ? undefined : Math.min(Math.round(shown.mediaTime * fps), last));
   if (player.video.requestVideoFrameCallback) player.video.requestVideoFrameCallback(follow);
   else requestAnimationFrame(follow);
 }
@@ -158,9 +160,9 @@ follow();
 player.video.addEventListener("seeked", () => player.draw());
 player.video.addEventListener("play", () => (document.getElementById("play").textContent = "Pause"));
 player.video.addEventListener("pause", () => (document.getElementById("play").textContent = "Play"));
-player.video.addEventListener("error", () => (document.getElementById("trouble").hidden = !player.trajectory));
+player.video.addEventListener("error", () => (player.trouble.hidden = !player.trajectory));
 document.getElementById("play").addEventListener("click", () => player.toggle());
-document.getElementById("seek").addEventListener("input", (event) => player.seekFrame(Number(event.target.value)));
-document.getElementById("rate").addEventListener("change", () => player.setRate());
-document.getElementById("show-hands").addEventListener("change", () => player.draw());
+player.seek.addEventListener("input", (event) => player.seekFrame(Number(event.target.value)));
+player.rate.addEventListener("change", () => player.setRate());
+player.hands.addEventListener("change", () => player.draw());
 new ResizeObserver(() => player.draw()).observe(player.canvas);

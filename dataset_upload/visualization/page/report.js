@@ -61,6 +61,12 @@ function showOverview() {
     ["failed", show.count(byStatus("failed"))],
   ];
   byId("tiles").append(...tiles.map(([name, value]) => element("div", {}, element("dt", { text: name }), element("dd", { text: value }))));
+  const { max_frames, frame_size, shortest_edge_size, resize, use_video, crf } = data.settings;
+  byId("settings").textContent = [
+    max_frames > 0 ? `Up to ${max_frames} frames a clip` : "All frames in each clip",
+    shortest_edge_size ? `shorter edge ${shortest_edge_size} pixels` : `${frame_size}×${frame_size} pixels, ${resize.replace("_", " ")}`,
+    use_video ? `H.264 at crf ${crf}, ${fps} frames a second` : "JPEG",
+  ].join("; ") + ".";
   const of = (name) => trajectories.map((trajectory) => trajectory[name]);
   byId("histograms").append(
     histogram("Source length", of("seconds"), show.seconds),
