@@ -1,0 +1,165 @@
+"""Check a finished dataset: types, ids, tasks, vectors, clips, poses, counts.
+
+    python -m dataset_upload.validate_dataset egodex_dataset --name egodex_test --sample-size 200
+
+Tables, ledger and card are checked whole. Clips are decoded, and poses looked into, for a sample of evenly spaced
+trajectories; `--sample-size all` takes every one. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import NoReturn
+
+from dataset_upload.errors import UsageError
+from dataset_upload.finished_dataset import FinishedDataset, open_dataset
+from dataset_upload.validation.dataset_checks import DATASET_CHECKS
+from dataset_upload.validation.trajectory_checks import TRAJECTORY_CHECKS, Case
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+DEFAULT_SAMPLE_SIZE = 100
+_OFFENDERS_SHOWN = 5
+
+
+@dataclass
+class Finding:
+    """What one check has found.
+
+    Attributes:
+        check: its name.
+        holds: what holds if it passed.
+        num_offenders: how many things are wrong; 0: it passed.
+        offenders: the first of them, one line each.
+    """
+
+    check: str
+    holds: str
+    num_offenders: int = 0
+    offenders: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, check: Callable[..., object]) -> Finding:
+        return cls(check.__name__, (check.__doc__ or "").splitlines()[0].rstrip("."))
+
+    def add(self, offenders: Iterator[str], where: str = "") -> None:
+        """Run a check to its end. What it cannot cope with in a broken dataset is an offender, too."""
+        try:
+            for offender in offenders:
+                self._note(where + offender)
+        except Exception as error:
+            self._note(where + _describe(error))
+
+    def _note(self, offender: str) -> None:
+        self.num_offenders += 1
+        if len(self.offenders) < _OFFENDERS_SHOWN:
+            self.offenders.append(offender)
+
+
+def validate(dataset: FinishedDataset, sample_size: int | None) -> Iterator[Finding]:
+    """Run every check.
+
+    Args:
+        dataset: to check.
+        sample_size: how many trajectories to look into; None: all.
+
+    Yields:
+        A finding for each check, those of the whole dataset first.
+    """
+    for check in DATASET_CHECKS:
+        finding = Finding.of(check)
+        finding.add(check(dataset))
+        yield finding
+    yield from _look_into_trajectories(dataset, sample_size)
+
+
+def _look_into_trajectories(dataset: FinishedDataset, sample_size: int | None) -> list[Finding]:
+    """The findings of the checks of single trajectories; each trajectory is read, and its clip decoded, once."""
+    findings = [Finding.of(check) for check in TRAJECTORY_CHECKS]
+    try:
+        for trajectory in dataset.trajectories(None if sample_size is None else dataset.spread(sample_size)):
+            case = Case(dataset, trajectory)
+            for check, finding in zip(TRAJECTORY_CHECKS, findings, strict=True):
+                finding.add(check(case), where=f"{trajectory.source}: ")
+    except Exception as error:  # the tables cannot be read: nobody knows whether anything holds
+        for finding in findings:
+            finding.add(iter([_describe(error)]))
+    return findings
+
+
+def _describe(error: Exception) -> str:
+    """One line from an error that a check has met."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"cannot be checked: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def print_table(findings: Sequence[Finding]) -> None:
+    """Print a line for each check, below a failed one its first offenders."""
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        print(f"{'FAIL' if finding.num_offenders else 'pass'}  {finding.check:<{width}}  {finding.holds}")
+        for offender in finding.offenders:
+            print(f"      - {offender}")
+        if finding.num_offenders > len(finding.offenders):
+            print(f"      - and {finding.num_offenders - len(finding.offenders):,} more")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        dataset = open_dataset(options.folder, options.name)
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    findings = list(validate(dataset, options.sample_size))
+    num_passed = sum(finding.num_offenders == 0 for finding in findings)
+    passed = num_passed == len(findings)
+    if options.json:
+        result = {"dataset": dataset.name, "passed": passed, "checks": [asdict(finding) for finding in findings]}
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        print_table(findings)
+        print(f"\n{dataset.folder}: {num_passed} of {len(findings)} checks passed")
+    return 0 if passed else EXIT_FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, no usage, exit code 2."""
+        self.exit(EXIT_USAGE, f"Error: {message}\n")
+
+
+def _sample_size(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 on, or all")
+    return int(text)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="python -m dataset_upload.validate_dataset",
+        description="Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
+    parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")
+    parser.add_argument(
+        "--sample-size",
+        metavar="N|all",
+        type=_sample_size,
+        default=DEFAULT_SAMPLE_SIZE,
+        help=f"trajectories whose clips are decoded and poses looked into (default: {DEFAULT_SAMPLE_SIZE})",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

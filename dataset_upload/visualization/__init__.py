@@ -1,0 +1,1 @@
+"""Visualization: what shows a finished dataset to people."""

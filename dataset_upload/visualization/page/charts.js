@@ -1,0 +1,213 @@
+// Charts: histograms of the dataset, curves of one trajectory.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element; attributes with the value null are left out, `text` becomes its text. */
+function element(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = value;
+    else if (value !== null) node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** A histogram as a card. `show` writes a value with its unit. */
+function histogram(title, values, show) {
+  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
+  const card = element("div", { class: "histogram" }, element("h3", { text: title }));
+  if (known.length === 0) {
+    card.append(element("p", { text: "unknown for every trajectory" }));
+    return card;
+  }
+  const [low, high] = [known[0], known.at(-1)];
+  if (low === high) {
+    card.append(element("p", { text: `${show(low)} for all` }));
+    return card;
+  }
+  // A few far-off values would squeeze all others into one bar: beyond the 98 % quantile the last bar takes them.
+  const usual = known[Math.floor(0.98 * (known.length - 1))];
+  const end = usual > low && high - low > 1.5 * (usual - low) ? usual : high;
+  const bins = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(known.length) * 2)));
+  const counts = new Array(bins).fill(0);
+  for (const value of known) counts[Math.min(bins - 1, Math.floor(((value - low) / (end - low)) * bins))] += 1;
+
+  const [width, height] = [240, 72];
+  const most = Math.max(...counts);
+  const step = width / bins;
+  const bars = counts.map((count, bin) => {
+    const from = low + ((end - low) * bin) / bins;
+    const to = bin === bins - 1 ? high : from + (end - low) / bins;
+    const tall = count ? Math.max(2, (count / most) * height) : 0;
+    return svg("g", {},
+      svg("title", { text: `${show(from)} to ${show(to)}: ${count.toLocaleString("en")}` }),
+      svg("rect", { class: "whole", x: bin * step, y: 0, width: step, height }),
+      svg("rect", { x: bin * step + 0.75, y: height - tall, width: Math.max(step - 1.5, 1), height: tall, rx: 1.5 }));
+  });
+  const unknown = values.length - known.length;
+  const median = show(known[Math.floor(known.length / 2)]);
+  const summary = `median ${median}` + (unknown ? `, unknown for ${unknown.toLocaleString("en")}` : "");
+  card.append(
+    element("p", { text: summary }),
+    svg("svg", { viewBox: `0 0 ${width} ${height + 18}`, class: "bars", role: "img", "aria-label": `${title}: ${summary}, from ${show(low)} to ${show(high)}` },
+      ...bars,
+      svg("line", { class: "axis", x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
+      svg("text", { x: 0, y: height + 14, text: show(low) }),
+      svg("text", { x: width, y: height + 14, "text-anchor": "end", text: end < high ? `${show(end)} to ${show(high)}` : show(high) })));
+  return card;
+}
+
+/** The curves of a trajectory: {times (s), left, right: points {x, y, z} (m), confidences: {left, right} (null: unknown)}. */
+function decodeCurves(base64, duration) {
+  const numbers = decodeNumbers(base64);
+  const curves = { times: [], left: [], right: [], confidences: { left: [], right: [] } };
+  for (let at = 0; at < numbers.length; at += 9) {
+    const [time, lx, ly, lz, rx, ry, rz, sureLeft, sureRight] = numbers.subarray(at, at + 9);
+    curves.times.push((time / 32767) * duration);
+    curves.left.push({ x: lx / 1000, y: ly / 1000, z: lz / 1000 });
+    curves.right.push({ x: rx / 1000, y: ry / 1000, z: rz / 1000 });
+    curves.confidences.left.push(sureLeft < 0 ? null : sureLeft / 1000);
+    curves.confidences.right.push(sureRight < 0 ? null : sureRight / 1000);
+  }
+  return curves;
+}
+
+function decodeNumbers(base64) {
+  return new Int16Array(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer);
+}
+
+/** Plots of the curves, with `moveTo(seconds)` that shows a moment in all of them. `seek(seconds)` is called by clicks. */
+function trajectoryPlots(curves, seek) {
+  const middles = curves.times.slice(1).map((time, i) => (time + curves.times[i]) / 2);
+  const speeds = (points) => points.slice(1).map((point, i) => (100 * distance(point, points[i])) / (curves.times[i + 1] - curves.times[i] || 1));
+  const lowest = Math.min(...curves.left.concat(curves.right).map((point) => point.y));
+  const heights = (points) => points.map((point) => 100 * (point.y - lowest));
+  const map = mapOf(curves);
+  const speed = timePlot("Speed", "cm/s", curves, middles, speeds(curves.left), speeds(curves.right), seek);
+  const height = timePlot("Height", "cm above the lowest", curves, curves.times, heights(curves.left), heights(curves.right), seek);
+  return {
+    nodes: [speed.node, height.node, map.node],
+    moveTo(seconds) {
+      for (const plot of [speed, height, map]) plot.moveTo(seconds);
+    },
+  };
+}
+
+function distance(a, b) {
+  return Math.hypot(a.x - b.x, a.y - b.y, a.z - b.z);
+}
+
+/** Left and right values over time; behind them doubt, the upper half for the left hand, the lower for the right. */
+function timePlot(title, unit, curves, times, left, right, seek) {
+  const [width, height, margin, foot] = [440, 120, 34, 18];
+  const end = curves.times.at(-1) || 1;
+  const top = niceCeiling(Math.max(...left, ...right, 0));
+  const x = (time) => margin + (time / end) * (width - margin);
+  const y = (value) => height - (value / top) * height;
+  const line = (values) => values.map((value, i) => `${x(times[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const grid = [0, top / 2, top].flatMap((value) => [
+    svg("line", { class: "grid", x1: margin, x2: width, y1: y(value), y2: y(value) }),
+    svg("text", { x: margin - 6, y: y(value) + 4, "text-anchor": "end", text: short(value) }),
+  ]);
+  const cursor = svg("line", { class: "cursor", x1: margin, x2: margin, y1: 0, y2: height });
+  const drawing = svg("svg", { viewBox: `0 -6 ${width} ${height + foot + 6}`, class: "seekable", role: "img", "aria-label": `${title} of both hands over ${short(end)} seconds` },
+    ...doubt(curves.confidences.left, curves.times, x, 0, height / 2),
+    ...doubt(curves.confidences.right, curves.times, x, height / 2, height / 2),
+    ...grid,
+    svg("polyline", { class: "curve left", points: line(left) }),
+    svg("polyline", { class: "curve right", points: line(right) }),
+    svg("text", { x: margin, y: height + 14, text: "0 s" }),
+    svg("text", { x: width, y: height + 14, "text-anchor": "end", text: `${short(end)} s` }),
+    cursor);
+  const seekTo = (event) => {
+    const box = drawing.getBoundingClientRect();
+    const at = ((event.clientX - box.left) / box.width) * width;
+    seek(Math.min(Math.max((at - margin) / (width - margin), 0), 1) * end);
+  };
+  drawing.addEventListener("pointerdown", seekTo);
+  drawing.addEventListener("pointermove", (event) => event.buttons && seekTo(event));
+  return {
+    node: element("div", { class: "plot" }, plotTitle(title, unit), drawing),
+    moveTo(seconds) {
+      cursor.setAttribute("x1", x(Math.min(seconds, end)));
+      cursor.setAttribute("x2", x(Math.min(seconds, end)));
+    },
+  };
+}
+
+/** Shading of one hand, darker where the tracker is less sure. */
+function doubt(confidences, times, x, y, height) {
+  return confidences.slice(1).flatMap((_, i) => {
+    const [one, other] = [confidences[i], confidences[i + 1]];
+    if (one === null || other === null) return [];
+    const opacity = 0.35 * (1 - (one + other) / 2);
+    return [svg("rect", { class: "doubt", x: x(times[i]), y, width: x(times[i + 1]) - x(times[i]), height, opacity: opacity.toFixed(3) })];
+  });
+}
+
+/** The ways of both wrists from straight above, z towards the viewer. */
+function mapOf(curves) {
+  const [width, height, edge] = [440, 200, 12];
+  const all = curves.left.concat(curves.right);
+  const [west, east] = [Math.min(...all.map((p) => p.x)), Math.max(...all.map((p) => p.x))];
+  const [north, south] = [Math.min(...all.map((p) => p.z)), Math.max(...all.map((p) => p.z))];
+  const scale = Math.min((width - 2 * edge) / (east - west || 0.1), (height - 2 * edge - 14) / (south - north || 0.1), 4000);
+  const place = (point) => [width / 2 + (point.x - (west + east) / 2) * scale, (height - 14) / 2 + (point.z - (north + south) / 2) * scale];
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Paths of both hands from above" });
+  const here = {};
+  for (const side of ["left", "right"]) {
+    const places = curves[side].map(place);
+    const [start, stop] = [places[0], places.at(-1)];
+    here[side] = svg("circle", { class: `dot here ${side}`, r: 7, cx: start[0], cy: start[1] });
+    drawing.append(
+      svg("polyline", { class: `curve ${side}`, points: places.map((pair) => pair.map((value) => value.toFixed(1)).join(",")).join(" ") }),
+      svg("circle", { class: `dot ${side}`, r: 4, cx: start[0], cy: start[1] }),
+      svg("circle", { class: `ring ${side}`, r: 4, cx: stop[0], cy: stop[1] }));
+  }
+  const bar = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01].find((metres) => metres * scale < width / 3) ?? 0.01;
+  drawing.append(here.left, here.right,
+    svg("line", { class: "cursor", x1: 0, x2: bar * scale, y1: height - 4, y2: height - 4 }),
+    svg("text", { x: bar * scale + 6, y: height, text: `${short(100 * bar)} cm` }));
+  return {
+    node: element("div", { class: "plot" }, plotTitle("Paths from above", "dot to ring"), drawing),
+    moveTo(seconds) {
+      for (const side of ["left", "right"]) {
+        const [x, y] = place(pointAt(curves.times, curves[side], seconds));
+        here[side].setAttribute("cx", x);
+        here[side].setAttribute("cy", y);
+      }
+    },
+  };
+}
+
+function plotTitle(title, unit) {
+  return element("h3", { text: `${title} ` }, element("span", { text: unit }));
+}
+
+/** A point on the way from one of the points to the next, as far as time has come. */
+function pointAt(times, points, seconds) {
+  const next = times.findIndex((time) => time >= seconds);
+  if (next === 0) return points[0];
+  if (next < 0) return points.at(-1);
+  const share = (seconds - times[next - 1]) / (times[next] - times[next - 1] || 1);
+  const [a, b] = [points[next - 1], points[next]];
+  return { x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y), z: a.z + share * (b.z - a.z) };
+}
+
+function niceCeiling(value) {
+  const power = 10 ** Math.floor(Math.log10(value || 1));
+  return [1, 2, 4, 5, 10].find((factor) => factor * power >= value) * power || 1;
+}
+
+/** A number as short as it can be read. */
+function short(value, digits = 3) {
+  return Number(value.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 4 });
+}

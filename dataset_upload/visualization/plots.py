@@ -1,0 +1,68 @@
+"""The plot of one trajectory: where the hands go, how fast, how sure the tracker is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dataset_upload.finished_dataset import SIDES, StoredTrajectory
+from dataset_upload.visualization.measures import speeds
+from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
+
+_COLOURS = [tuple(value / 255 for value in rgb) for rgb in (LEFT_RGB, RIGHT_RGB)]
+_UNSURE = 0.35  # opacity of the shading where confidence is 0
+
+
+def write_plot(trajectory: StoredTrajectory, path: Path) -> None:
+    """A PNG: the wrists' paths from above, their heights and speeds over time.
+
+    The world frame has y up. Grey behind the curves is doubt: the upper half for the left hand, the lower half for
+    the right one, darker where the tracker's confidence is lower.
+    """
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    above, height, speed = figure.subplot_mosaic(
+        [["above", "height"], ["above", "speed"]], width_ratios=[2, 3]
+    ).values()
+    figure.suptitle(f"{trajectory.source}: {trajectory.task}", fontsize=11, wrap=True)
+    _draw_paths(above, trajectory)
+    for wrist, side, colour in zip(trajectory.hands[:, :, 0], SIDES, _COLOURS, strict=True):
+        height.plot(trajectory.times, 100 * wrist[:, 1], color=colour, label=f"{side} hand")
+    middles = (trajectory.times[1:] + trajectory.times[:-1]) / 2
+    for pace, colour in zip(speeds(trajectory), _COLOURS, strict=True):
+        speed.plot(middles, 100 * pace, color=colour, marker=".", markersize=4)
+    height.set(ylabel="height, cm", xticklabels=[])
+    speed.set(ylabel="speed, cm/s", xlabel="time, s", ylim=(0, None))
+    height.legend(loc="upper right", ncols=2, frameon=False)
+    for axes in (height, speed):
+        _shade_doubt(axes, trajectory)
+        axes.margins(x=0)
+        axes.grid(alpha=0.25)
+    if np.isnan(trajectory.confidences).all():
+        speed.set_title("confidences unknown", fontsize=9, loc="right")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _draw_paths(axes: Axes, trajectory: StoredTrajectory) -> None:
+    """Both wrists' ways and the camera's from straight above; a dot where each begins, a ring where it ends."""
+    camera = trajectory.camera_to_world[:, :3, 3]
+    for way, colour in [(camera, "0.6"), *zip(trajectory.hands[:, :, 0], _COLOURS, strict=True)]:
+        x, z = 100 * way[:, 0], 100 * way[:, 2]
+        axes.plot(x, z, color=colour, linewidth=1.4)
+        axes.plot(x[0], z[0], "o", color=colour)
+        axes.plot(x[-1], z[-1], "o", color=colour, markerfacecolor="white")
+    axes.annotate("camera", (100 * camera[0, 0], 100 * camera[0, 2]), (6, 6), textcoords="offset points", color="0.5")
+    axes.set(title="from above: dot to ring", xlabel="x, cm", ylabel="z, cm", aspect="equal", adjustable="datalim")
+    axes.invert_yaxis()  # x to the right, z towards the viewer, y up: what a bird sees
+    axes.grid(alpha=0.25)
+
+
+def _shade_doubt(axes: Axes, trajectory: StoredTrajectory) -> None:
+    times, confidences = trajectory.times, np.nan_to_num(trajectory.confidences, nan=1.0)
+    edges = np.concatenate([times[:1], (times[1:] + times[:-1]) / 2, times[-1:]])
+    for confidence, (bottom, top) in zip(confidences, ((0.5, 1.0), (0.0, 0.5)), strict=True):
+        for start, end, sure in zip(edges[:-1], edges[1:], confidence, strict=True):
+            opacity = _UNSURE * (1 - np.clip(sure, 0, 1))
+            axes.axvspan(start, end, bottom, top, color="0.3", alpha=opacity, linewidth=0, zorder=0)

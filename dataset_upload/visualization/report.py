@@ -1,0 +1,186 @@
+"""The report: a folder with one HTML page about a whole dataset, opened from disk.
+
+`index.html` carries its styles, scripts and numbers. Beside it lie `media/batch_0000/trajectory_0000` with the endings
+`.jpg`, a thumbnail; `.mp4`, the clip; and `.js`, where the hands are in each frame. The page asks for these as they
+come into view, by tags, for a page from disk may not fetch.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory
+from dataset_upload.ledger import DONE
+from dataset_upload.progress import progress
+from dataset_upload.video.encoding import write_mp4
+from dataset_upload.visualization import measures
+from dataset_upload.visualization.overlay import draw_hands
+from dataset_upload.visualization.skeleton import hand_pixels, true_aspect
+from dataset_upload.writers.rfm import clip_path
+from dataset_upload.writers.whole_file import write_whole
+
+_PAGE = Path(__file__).parent / "page"
+_SCRIPTS = ("charts.js", "player.js", "report.js")
+
+_THUMBNAIL_HEIGHT = 144
+_THUMBNAIL_QUALITY = 80
+_CURVE_POINTS = 64  # that the page has of a trajectory's curves, at most
+_CRF = 18
+
+
+def build_report(dataset: FinishedDataset, folder: Path) -> Path:
+    """Write the report of a dataset into a folder, over an earlier one; returns the page's path.
+
+    Raises:
+        OSError: a clip or a table is missing or damaged, or nothing can be written.
+    """
+    trajectories = progress(dataset.trajectories(), "Drawing trajectories", total=len(dataset))
+    facts = [_add_trajectory(trajectory, dataset, folder) for trajectory in trajectories]
+    page = folder / "index.html"
+    write_whole(page, render_page(describe(dataset, facts)))
+    return page
+
+
+def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Everything that the page shows, but for thumbnails, clips and skeletons.
+
+    Args:
+        dataset: whose ledger tells what was not converted.
+        facts: of every trajectory, with the same keys.
+    """
+    tables = [*dataset.shards(), *dataset.shards("hands")]
+    texts = sorted({fact["task"] for fact in facts})
+    folders = sorted({fact["folder"] for fact in facts})
+    number_of_text = {text: number for number, text in enumerate(texts)}
+    number_of_folder = {name: number for number, name in enumerate(folders)}
+    numbered = [
+        {**fact, "task": number_of_text[fact["task"]], "folder": number_of_folder[fact["folder"]]} for fact in facts
+    ]
+    return {
+        "name": dataset.name,
+        "settings": dataset.description["settings"],
+        "bytes": {**dataset.description["bytes"], "tables": sum(table.stat().st_size for table in tables)},
+        "limits": {
+            "jumpSpeed": measures.JUMP_SPEED,
+            "stillRadius": measures.STILL_RADIUS,
+            "leastInFrame": measures.LEAST_IN_FRAME,
+        },
+        "texts": texts,
+        "folders": folders,
+        # By column: a tenth of the letters that a list of objects would take.
+        "trajectories": {key: [fact[key] for fact in numbered] for key in (numbered[0] if numbered else ())},
+        "unconverted": [
+            {key: entry.get(key) for key in ("key", "status", "reason", "message")}
+            for entry in dataset.ledger.values()
+            if entry["status"] != DONE
+        ],
+    }
+
+
+def render_page(data: dict[str, Any]) -> str:
+    """The page with everything inside."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    parts = {
+        "title": data["name"].replace("&", "&amp;").replace("<", "&lt;"),
+        "style": (_PAGE / "report.css").read_text(encoding="utf-8"),
+        "script": "".join((_PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+        "data": text.replace("<", "\\u003c"),  # no text of the dataset ends the script element
+    }
+    before, *rest = (_PAGE / "report.html").read_text(encoding="utf-8").split("{{")
+    filled = [parts[name] + after for name, after in (piece.split("}}", 1) for piece in rest)]
+    return before + "".join(filled)
+
+
+def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, folder: Path) -> dict[str, Any]:
+    """Write a trajectory's files into the report; returns what the page says of it."""
+    entry = dataset.ledger[trajectory.source]
+    media = folder / clip_path("media", entry["clip"], use_video=True)
+    media.parent.mkdir(parents=True, exist_ok=True)
+    middle = len(trajectory.times) // 2
+    pixels = hand_pixels(trajectory)
+
+    frame = next(itertools.islice(trajectory.frames(), middle, None))
+    height, width = frame.shape[:2]
+    thumbnail = draw_hands(frame, pixels[:, middle], trajectory.intrinsics, _THUMBNAIL_HEIGHT)
+    thumbnail.save(media.with_suffix(".jpg"), quality=_THUMBNAIL_QUALITY)
+    _put_clip(trajectory, media, fps=dataset.description["settings"]["fps"])
+    _write_skeletons(pixels, (width, height), entry["clip"], media.with_suffix(".js"))
+
+    found = measures.measure(trajectory, (width, height))
+    row = trajectory.row
+    return {
+        "source": trajectory.source,
+        "task": trajectory.task,
+        "folder": row["task_name"],
+        "certain": row["task_certain"],
+        "clip": entry["clip"],
+        "frames": len(trajectory.times),
+        "aspect": round(true_aspect(width, height, trajectory.intrinsics), 3),
+        "duration": _number(float(trajectory.times[-1])),
+        "seconds": _number(row["source_num_frames"] / row["source_fps"]),
+        "clipBytes": entry["clip_bytes"],
+        "convertSeconds": entry["seconds"],
+        "paths": [_number(path) for path in found.paths],
+        "topSpeeds": [_number(speed) for speed in found.top_speeds],
+        "radii": [_number(radius) for radius in found.radii],
+        "inFrame": [_number(share) for share in found.in_frame],
+        "confidence": _number(found.confidence),
+        "remarks": list(found.remarks),
+        "curves": _curves(trajectory),
+    }
+
+
+def _put_clip(trajectory: StoredTrajectory, place: Path, *, fps: int) -> None:
+    """Put a clip into the report without a second copy where the disk allows; JPEGs become an MP4."""
+    place.unlink(missing_ok=True)
+    if trajectory.clip[0].suffix != ".mp4":
+        frames = (av.VideoFrame.from_ndarray(frame).reformat(format="yuv420p") for frame in trajectory.frames())
+        write_mp4(frames, place, fps=fps, crf=_CRF)
+        return
+    try:
+        os.link(trajectory.clip[0].resolve(), place)
+    except OSError:
+        shutil.copyfile(trajectory.clip[0], place)
+
+
+def _write_skeletons(pixels: Array, frame_size: tuple[int, int], clip_number: int, path: Path) -> None:
+    """Both hands' (2, T, 25, 2) pixels as a script that hands them to the page, 1/16 pixel fine."""
+    steps = np.nan_to_num(np.clip(np.round(16 * pixels), -32767, 32767), nan=-32768)
+    width, height = frame_size
+    path.write_text(f'receiveSkeletons({clip_number},{width},{height},"{_base64(steps.transpose(1, 0, 2, 3))}")\n')
+
+
+def _curves(trajectory: StoredTrajectory) -> str:
+    """Evenly spaced points of a trajectory's curves, each nine 16-bit numbers, little end first.
+
+    These are: time, in 1/32767 of the last one; left x, y, z and right x, y, z, in millimetres from the mean of all
+    wrist positions, y up; left and right confidence, in thousandths, or -1 where unknown.
+    """
+    points = np.unique(np.linspace(0, len(trajectory.times) - 1, _CURVE_POINTS, dtype=int))
+    times = trajectory.times[points] / (trajectory.times[-1] or 1)
+    wrists = trajectory.hands[:, :, 0]
+    places = 1000 * (wrists - wrists.mean(axis=(0, 1)))[:, points]
+    confidences = np.nan_to_num(1000 * trajectory.confidences[:, points], nan=-1)
+    columns = [32767 * times, *places[0].T, *places[1].T, *confidences]
+    return _base64(np.clip(np.round(np.stack(columns, axis=1)), -32767, 32767))
+
+
+def _base64(numbers: Array) -> str:
+    small: NDArray[np.int16] = numbers.astype("<i2")
+    return base64.b64encode(small.tobytes()).decode()
+
+
+def _number(value: float) -> float | None:
+    """A number in four digits, which is finer than anything drawn; None if it is unknown."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -1,0 +1,84 @@
+"""One trajectory as a Rerun recording: camera, frames, hands, task, curves, on a time line in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import rerun as rr
+import rerun.blueprint as rrb
+
+from dataset_upload.finished_dataset import SIDES, StoredTrajectory
+from dataset_upload.visualization.measures import speeds
+from dataset_upload.visualization.skeleton import FINGERS, LEFT_RGB, RIGHT_RGB
+
+TIMELINE = "time"
+_JPEG_QUALITY = 85
+_JOINT_RADIUS = 0.005  # metres
+
+
+def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
+    """Write an .rrd file.
+
+    Its entities: `world/camera` (pose) with `world/camera/image` (pinhole, frames), `world/left_hand` and
+    `world/right_hand` (25 points, metres, world frame) with their `bones`, `task` (text), and the scalars
+    `speed/left`, `speed/right` (m/s), `confidence/left`, `confidence/right`.
+
+    Raises:
+        OSError: the clip is missing or damaged, or the file cannot be written.
+    """
+    recording = rr.RecordingStream("dataset_upload", recording_id=str(trajectory.row["id"]))
+    recording.send_blueprint(_layout())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recording.save(path)
+    recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Y_UP, static=True)
+    task = f"# {trajectory.task}\n\n{trajectory.source}"
+    recording.log("task", rr.TextDocument(task, media_type=rr.MediaType.MARKDOWN), static=True)
+    for side, rgb in zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True):
+        for curve in ("speed", "confidence"):
+            recording.log(f"{curve}/{side}", rr.SeriesLines(colors=[rgb], names=[f"{side} hand"]), static=True)
+
+    pace = np.pad(speeds(trajectory), ((0, 0), (1, 0)), constant_values=np.nan)  # nothing leads to the first frame
+    for number, frame in enumerate(trajectory.frames()):
+        recording.set_time(TIMELINE, duration=float(trajectory.times[number]))
+        if number == 0:
+            height, width = frame.shape[:2]
+            pinhole = rr.Pinhole(
+                image_from_camera=trajectory.intrinsics, resolution=[width, height], camera_xyz=rr.ViewCoordinates.RDF
+            )
+            recording.log("world/camera/image", pinhole, static=True)
+        pose = trajectory.camera_to_world[number]
+        recording.log("world/camera", rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
+        recording.log("world/camera/image", rr.Image(frame).compress(jpeg_quality=_JPEG_QUALITY))
+        for hand, (side, rgb) in enumerate(zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True)):
+            joints = trajectory.hands[hand, number]
+            recording.log(f"world/{side}_hand", rr.Points3D(joints, colors=rgb, radii=_JOINT_RADIUS))
+            bones = [joints[list(finger)] for finger in FINGERS]
+            recording.log(f"world/{side}_hand/bones", rr.LineStrips3D(bones, colors=rgb))
+            _log_scalar(recording, f"speed/{side}", pace[hand, number])
+            _log_scalar(recording, f"confidence/{side}", trajectory.confidences[hand, number])
+    recording.flush()
+    recording.disconnect()
+
+
+def _layout() -> rrb.Blueprint:
+    """Scene on the left; on the right the picture with the hands in it, the task, and the curves."""
+    return rrb.Blueprint(
+        rrb.Horizontal(
+            rrb.Spatial3DView(origin="world"),
+            rrb.Vertical(
+                rrb.Spatial2DView(origin="world/camera/image", contents="world/**"),
+                rrb.TextDocumentView(origin="task"),
+                rrb.TimeSeriesView(origin="speed", name="speed, m/s"),
+                rrb.TimeSeriesView(origin="confidence", name="confidence"),
+                row_shares=[4, 1, 2, 2],
+            ),
+        ),
+        rrb.TimePanel(timeline=TIMELINE),
+        collapse_panels=True,
+    )
+
+
+def _log_scalar(recording: rr.RecordingStream, entity: str, value: float) -> None:
+    if np.isfinite(value):
+        recording.log(entity, rr.Scalars(float(value)))
