@@ -60,9 +60,7 @@ class HubConfig:
     """Where to publish it."""
 
     push_to_hub: bool = False  # upload the result to the Hugging Face Hub
-    hub_repo_id: str = (
-        f"{PLACEHOLDER_OWNER}/egodex_rfm"  # OWNER/NAME of the dataset repo; owner by HF_USERNAME or token
-    )
+    hub_repo_id: str = f"{PLACEHOLDER_OWNER}/egodex_rfm"  # OWNER/NAME of the repo; owner: HF_USERNAME or the token's
     hub_token: str | None = field(default=None, repr=False)  # access token; null: HF_TOKEN or the saved login
     private: bool = True  # make a new repo private; false: do not refuse a public one
     viewer_video: bool = False  # add a column to the pushed table by which the Hub's viewer plays the clips

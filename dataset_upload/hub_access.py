@@ -62,7 +62,7 @@ def find_repo(options: HubConfig) -> HubRepo:
         )
     get_session().timeout = _TIMEOUT_S  # of its own accord the client would wait for ever
     api = HfApi(token=token, library_name="dataset_upload")
-    with hub_errors("The Hub did not accept the token"):
+    with hub_errors("The access token could not be checked"):
         try:
             user = patiently(api.whoami)["name"]
         except HfHubHTTPError as error:
@@ -90,7 +90,7 @@ def open_repo(options: HubConfig) -> HubRepo:
     """
     repo = find_repo(options)
     api, repo_id = repo
-    with hub_errors(f"The Hub did not open {repo_id}"):
+    with hub_errors(f"{repo_id} could not be opened"):
         try:
             if not _exists(repo):
                 patiently(lambda: api.create_repo(repo_id, repo_type="dataset", private=options.private, exist_ok=True))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
 from huggingface_hub.hf_api import RepoFile
 
 from dataset_upload.config import HubConfig
@@ -20,7 +21,6 @@ from dataset_upload.hub_access import HubRepo
 from dataset_upload.progress import progress
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.hub_tables import write_packed_tables, write_viewer_tables
-from dataset_upload.writers.rfm import stored_rows
 
 MAX_FILES_PER_REPO = 100_000
 MAX_ENTRIES_PER_FOLDER = 10_000
@@ -100,7 +100,7 @@ def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dic
     """What is visible in the folder except the ledger, with the tables that the options ask for."""
     root = folder.parent
     files = {file.relative_to(root).as_posix(): file for file in _visible_files(folder) if file.name != _LEDGER}
-    lacking = [path for row in stored_rows(folder) for path in _paths(row["frames"][0].as_py()) if path not in files]
+    lacking = [path for path in _clips_of_rows(folder) if path not in files]
     if lacking:
         raise UsageError(f"{root / lacking[0]} is not there, but a row names it; run the conversion again")
     if not (options.packed or options.viewer_video):
@@ -125,8 +125,11 @@ def _visible_files(folder: Path) -> Iterator[Path]:
             yield from _visible_files(path) if path.is_dir() else [path]
 
 
-def _paths(frames: str | list[str]) -> list[str]:
-    return [frames] if isinstance(frames, str) else frames
+def _clips_of_rows(folder: Path) -> Iterator[str]:
+    """The paths of all clips, or of their JPEGs, that the main table names."""
+    for shard in sorted(folder.glob("train-*.parquet")):
+        for frames in pq.read_table(shard, columns=["frames"])["frames"].to_pylist():
+            yield from [frames] if isinstance(frames, str) else frames
 
 
 def list_files(repo: HubRepo, revision: str = "main") -> dict[str, RepoFile]:

@@ -77,24 +77,25 @@ class Repo:
     private: bool
     commits: dict[str, dict[str, File]] = field(default_factory=dict)  # by commit id, oldest first
     messages: list[str] = field(default_factory=list)
-    refs: dict[str, str] = field(default_factory=dict)  # branches and tags, by name
+    branches: dict[str, str] = field(default_factory=dict)  # commit ids by name
+    tags: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: dict[str, File], message: str, branch: str = "main") -> str:
         content = json.dumps([len(self.commits), message, {path: file.etag for path, file in files.items()}])
         commit_id = hashlib.sha1(content.encode()).hexdigest()
         self.commits[commit_id] = dict(sorted(files.items()))
         self.messages.append(message)
-        self.refs[branch] = commit_id
+        self.branches[branch] = commit_id
         return commit_id
 
     def find(self, revision: str) -> str | None:
         """The commit that a branch, a tag or a commit id names."""
-        commit_id = self.refs.get(revision, revision)
+        commit_id = {**self.tags, **self.branches}.get(revision, revision)
         return commit_id if commit_id in self.commits else None
 
     @property
     def head(self) -> str:
-        return self.refs["main"]
+        return self.branches["main"]
 
     @property
     def files(self) -> dict[str, File]:
@@ -397,23 +398,24 @@ def _auth_check(request: _Handler, repo_id: str, kind: str) -> None:
 @_route("GET", f"/api/datasets/{_REPO}/refs")
 def _refs(request: _Handler, repo_id: str) -> None:
     repo = request.repo(repo_id)
-    branches = [
-        {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit} for name, commit in repo.refs.items()
-    ]
-    request.send_json({"branches": branches, "converts": [], "tags": []})
+    answer = {
+        kind: [{"name": name, "ref": f"{ref}/{name}", "targetCommit": commit_id} for name, commit_id in named.items()]
+        for kind, ref, named in (("branches", "refs/heads", repo.branches), ("tags", "refs/tags", repo.tags))
+    }
+    request.send_json({**answer, "converts": []})
 
 
 @_route("POST", f"/api/datasets/{_REPO}/branch/(?P<name>[^/]+)")
 def _create_branch(request: _Handler, repo_id: str, name: str) -> None:
     repo = request.repo(repo_id, write=True)
-    repo.refs[name] = request.commit_id(repo, request.json_body().get("startingPoint", "main"))
+    repo.branches[name] = request.commit_id(repo, request.json_body().get("startingPoint", "main"))
     request.send_json({})
 
 
 @_route("POST", f"/api/datasets/{_REPO}/tag/{_REVISION}")
 def _create_tag(request: _Handler, repo_id: str, revision: str) -> None:
     repo = request.repo(repo_id, write=True)
-    repo.refs[request.json_body()["tag"]] = request.commit_id(repo, revision)
+    repo.tags[request.json_body()["tag"]] = request.commit_id(repo, revision)
     request.send_json({})
 
 

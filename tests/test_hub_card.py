@@ -70,6 +70,12 @@ def test_what_others_wrote_stays() -> None:
     assert updated == card.replace("| `egodex_test` | 3 |", "| `egodex_test` | 5 |")
 
 
+def test_metadata_of_others_is_added_to_and_not_replaced() -> None:
+    card = render_card("---\nlicense: mit\ntags: [lab]\n---\n", [description("egodex_test")])
+    assert metadata(card)["license"] == ["mit", "cc-by-nc-nd-4.0"]
+    assert metadata(card)["tags"][:2] == ["lab", "egodex"]
+
+
 def test_text_around_our_section_stays_where_it_is() -> None:
     card = "Before.\n\n" + render_card("", [description("a")]).split("---\n")[2] + "\nAfter.\n"
     updated = render_card(card, [description("b")])

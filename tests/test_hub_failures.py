@@ -74,7 +74,8 @@ def test_a_hub_that_never_answers_is_given_up(hub: HubServer, client: Client, da
 @pytest.mark.parametrize(
     "step, how, says",
     [
-        ("GET /api/whoami-v2", {"status": 503}, "The Hub did not accept the token: the Hub answered 503"),
+        ("GET /api/whoami-v2", {"status": 503}, "The access token could not be checked: the Hub answered 503"),
+        ("/auth-check/write", {"status": 500}, f"{REPO} could not be opened: the Hub answered 500"),
         ("POST /v1/xorbs", {"status": 503}, f"The push to {REPO} did not complete: "),
         ("POST /v1/shards", {"cut": True}, f"The push to {REPO} did not complete: "),
         ("POST /v1/xorbs", {"status": 403}, f"The push to {REPO} did not complete: "),

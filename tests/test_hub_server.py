@@ -6,10 +6,12 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from hub_client import Client
 from hub_server import CAS_TOKEN, READ_TOKEN, TREE_PAGE, WRITE_TOKEN, File, HubServer
 from hub_xet import END_OF_FILES, SHARD_TAG, WITH_SHA256, XetError, XetStore, hash_text, read_chunks
 
@@ -93,6 +95,28 @@ def test_a_range_of_a_file_can_be_read(hub: HubServer) -> None:
     assert (answer.status, answer.body) == (206, CONTENT[2:6])
     assert answer.headers["Content-Range"] == f"bytes 2-5/{len(CONTENT)}"
     assert answer.headers["X-Linked-ETag"] == f'"{SHA256}"'
+
+
+def test_the_real_client_can_name_revisions_and_look_at_them(hub: HubServer, tmp_path: Path) -> None:
+    repo = hub.repos["alice/data"]
+    first = repo.head
+    code = """
+import json
+from huggingface_hub import HfApi
+api = HfApi()
+api.create_tag("alice/data", tag="v1", repo_type="dataset")
+api.create_branch("alice/data", branch="draft", repo_type="dataset")
+api.upload_file(path_or_fileobj=b"hello", path_in_repo="a/b.txt", repo_id="alice/data", repo_type="dataset")
+refs = api.list_repo_refs("alice/data", repo_type="dataset")
+(info,) = api.get_paths_info("alice/data", ["a/b.txt", "missing"], repo_type="dataset")
+files = [api.list_repo_files("alice/data", repo_type="dataset", revision=name) for name in ("v1", "draft", "main")]
+named = {ref.name: ref.target_commit for ref in (*refs.branches, *refs.tags)}
+print(json.dumps([named, [info.path, info.size], files]))
+"""
+    named, info, files = Client(hub, tmp_path).evaluate(code)
+    assert named == {"main": repo.head, "draft": first, "v1": first}
+    assert info == ["a/b.txt", 5]
+    assert files == [[".gitattributes"], [".gitattributes"], [".gitattributes", "a/b.txt"]]
 
 
 # Xet: a xorb of one uncompressed chunk, and the shard of the file that it makes up

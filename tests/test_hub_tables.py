@@ -11,6 +11,9 @@ import pytest
 from hub_client import REPO, SUBSETS, Client, copy_of_converted, put_pushed_repo, remote_files
 from hub_server import HubServer
 
+from dataset_upload.writers import rfm
+from dataset_upload.writers.hub_tables import write_packed_tables
+
 NAME = SUBSETS[0]
 LOADED = f"""
 import json
@@ -92,6 +95,15 @@ def test_packed_tables_hold_the_clips(hub: HubServer, client: Client, output: Pa
     unpack_by_the_guide(client, tmp_path)
     for row in plain:
         assert (tmp_path / "egodex_dataset" / row["frames"]).read_bytes() == (output / row["frames"]).read_bytes()
+
+
+def test_packed_tables_are_cut_into_shards(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rfm, "_SHARD_BYTES", 5_000)  # instead of 500 MB: each row is larger
+    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 1)
+    write_packed_tables(output / NAME, tmp_path / "tables", use_video=True)
+    shards = sorted((tmp_path / "tables").glob("*.parquet"))
+    assert [shard.name for shard in shards] == [f"train-{number:05d}-of-00003.parquet" for number in range(3)]
+    assert [row["frames"] for row in rows(tmp_path / "tables")] == [row["frames"] for row in rows(output / NAME)]
 
 
 def test_packed_tables_hold_clips_of_jpegs_too(hub: HubServer, client: Client, tmp_path: Path) -> None:

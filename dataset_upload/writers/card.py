@@ -15,9 +15,9 @@ from dataset_upload.writers.whole_file import write_whole
 _BEGIN = "<!-- dataset_upload: this section is written by the converter -->"
 _END = "<!-- dataset_upload: end -->"
 
-_LICENCE = "cc-by-nc-nd-4.0"
-_METADATA = {
-    "pretty_name": "EgoDex for reward models",
+_TITLE = "EgoDex for reward models"
+_LISTS = {
+    "license": ["cc-by-nc-nd-4.0"],
     "task_categories": ["robotics", "video-classification"],
     "tags": ["egodex", "egocentric", "hand-pose", "reward-model", "video"],
 }
@@ -51,7 +51,8 @@ def render_card(existing: str, descriptions: Sequence[dict[str, Any]], *, locati
     names = {config["config_name"] for config in ours}
     foreign = [config for config in metadata.get("configs", []) if config.get("config_name") not in names]
     configs = sorted([*foreign, *ours], key=lambda config: str(config.get("config_name")))
-    metadata = {"license": _LICENCE, **_METADATA, **metadata, "configs": configs}
+    lists = {key: _united(metadata.get(key), values) for key, values in _LISTS.items()}
+    metadata = {"license": None, "pretty_name": _TITLE, **metadata, **lists, "configs": configs}
     header = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     section = f"{_BEGIN}\n{_section(descriptions, location)}\n{_END}"
     if _BEGIN in text and _END in text:
@@ -75,6 +76,13 @@ def without_datasets(card: str) -> str:
     metadata, text = _split(card)
     metadata.pop("configs", None)
     return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n{text}"
+
+
+def _united(theirs: Any, ours: list[str]) -> Any:
+    """A metadata value, one or a list, that has all of ours in it."""
+    values = theirs if isinstance(theirs, list) else [theirs] if theirs else []
+    values = [*values, *(value for value in ours if value not in values)]
+    return values if len(values) > 1 else values[0]
 
 
 def _split(card: str) -> tuple[dict[str, Any], str]:
@@ -189,7 +197,7 @@ EgoDex is licensed CC-BY-NC-ND 4.0, which does not allow publishing adapted mate
 ```bibtex
 @article{{hoque2025egodex,
   title={{EgoDex: Learning Dexterous Manipulation from Large-Scale Egocentric Video}},
-  author={{Hoque, Ryan and others}},
+  author={{Hoque, Ryan and Huang, Peide and Yoon, David J. and Sivapurapu, Mouli and Zhang, Jian}},
   journal={{arXiv preprint arXiv:2505.11709}},
   year={{2025}}
 }}
