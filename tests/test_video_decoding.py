@@ -86,6 +86,36 @@ def two_frames_in_one_packet() -> bytes:
     return remux(video, [*every[:5], every[5]._replace(data=every[5].data + every[6].data), *every[7:]])
 
 
+def with_sound(*videos: bytes) -> bytes:
+    """An MP4 file with a second of silence, and videos interleaved with it."""
+    result = io.BytesIO()
+    with av.open(result, "w", format="mp4") as output:
+        sound = output.add_stream("aac", rate=44_100)
+        sources = [av.open(io.BytesIO(video), "r") for video in videos]
+        streams = [output.add_stream_from_template(source.streams.video[0]) for source in sources]
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 44_100), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 44_100
+        output.mux([*sound.encode(silence), *sound.encode(None)])
+        for source, stream in zip(sources, streams, strict=True):
+            for packet in source.demux():
+                if packet.size:
+                    packet.stream = stream
+                    output.mux(packet)
+    return result.getvalue()
+
+
+def sampled_at(mp4: bytes, rate: int) -> bytes:
+    """The file with another sampling rate, 16.16 bits, where a video would have its size."""
+    return replace_boxes(
+        mp4,
+        {
+            b"stsd": lambda content: (
+                content[:40] + struct.pack(">I", rate) + content[44:] if b"mp4a" in content else content
+            )
+        },
+    )
+
+
 def without_boxes(video: bytes, *kinds: bytes) -> bytes:
     for kind in kinds:
         video = video.replace(kind, b"free")
@@ -119,6 +149,7 @@ SIMPLE: dict[str, Callable[[], bytes]] = {
     "irregular times": lambda: encode("mpeg4", 20, times=[i * i for i in range(20)]),
     "starts late": lambda: encode("mpeg4", times=range(10, 40)),
     "edit list that delays": lambda: edited(encode("mpeg4"), (300, -1), (1000, 0)),
+    "with sound": lambda: sampled_at(with_sound(encode("mpeg4")), 0xAC44_AC44),
     "odd size": lambda: encode("mpeg4", size=(321, 241)),
     "two frames in one packet": two_frames_in_one_packet,
 }
@@ -397,16 +428,6 @@ def test_index_at_the_end_that_was_cut_off() -> None:
     assert failure(video[: video.index(b"moov")]).reason == Reason.UNREADABLE_VIDEO
 
 
-def audio_only() -> bytes:
-    result = io.BytesIO()
-    with av.open(result, "w", format="mp4") as output:
-        stream = output.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 44100
-        output.mux([*stream.encode(frame), *stream.encode(None)])
-    return result.getvalue()
-
-
 NOT_A_VIDEO = {
     "empty": b"",
     "text": b"404 Not Found\n" * 100,
@@ -430,7 +451,7 @@ def test_other_files_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_no_video_stream() -> None:
-    assert "no video stream" in str(failure(audio_only()))
+    assert "no video stream" in str(failure(with_sound()))
 
 
 def test_unknown_codec() -> None:

@@ -289,7 +289,7 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
 
     @property
     def timestamps(self) -> NDArray[np.float64]:
-        """(T,) seconds from the start of the video."""
+        """(T,) seconds from the first frame of the video."""
         return self._timestamps[list(self.indices)]
 
     def __len__(self) -> int:
