@@ -257,8 +257,7 @@ def test_parts_in_sequence_into_one_folder(parts: Script) -> None:
 @pytest.mark.slow
 def test_parts_side_by_side_into_one_folder(parts: Script) -> None:
     commands = [
-        ["bash", str(SCRIPT), "--no-download", "--output-dir", "out", part, "--", *CHEAP]
-        for part in ("part1", "part2")
+        ["bash", str(SCRIPT), "--no-download", "--output-dir", "out", part, "--", *CHEAP] for part in ("part1", "part2")
     ]
     runs = [subprocess.Popen(command, cwd=parts.folder, env=parts.environment) for command in commands]
     assert [run.wait(timeout=120) for run in runs] == [0, 0]

@@ -266,6 +266,17 @@ def test_a_wrong_url_is_refused_in_one_line(pauses: list[float], url: str) -> No
     assert "\n" not in str(error.value)
 
 
+def test_what_may_be_secret_in_a_url_is_not_shown(server: RangeServer, pauses: list[float]) -> None:
+    secret = f"{server.url.replace('//', '//user:password@')}/test.zip?signature=secret"
+    source = open_source(secret)
+    assert source.read(0, 5_000) == CONTENT[:5_000]
+    assert source.shown == f"{server.url}/test.zip"
+    from_now_on(server, Fault(status=403))
+    with pytest.raises(StoppedError) as error:
+        source.read(0, 5_000)
+    assert f"{server.url}/test.zip cannot be read" in str(error.value)
+
+
 def test_redirections_are_followed(server: RangeServer) -> None:
     server.fault = lambda number: Fault(status=302, headers={"Location": "/test.zip"}) if number % 2 == 0 else None
     assert open_source(f"{server.url}/elsewhere.zip").read(0, 5_000) == CONTENT[:5_000]

@@ -250,18 +250,21 @@ def _list_source(location: str) -> tuple[str, list[_ListedFile]]:
 
 def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
     files, roots = [], set()
-    for member in list_members(open_source(location)):
+    source = open_source(location)
+    for member in list_members(source):
         *folders, name = (part for part in member.name.split("/") if part not in ("", "."))
         stem, suffix = os.path.splitext(name)
         if suffix in (".hdf5", ".mp4") and folders and not any(map(_is_litter, (*folders, name))):
             files.append(_ListedFile(folders[-1], stem, suffix, member))
             roots.add("/".join(folders[:-1]))
     if not files:
-        raise UsageError(f"--dataset.dataset_path: no <task>/<n>.hdf5 or <n>.mp4 in {location}")
+        raise UsageError(f"--dataset.dataset_path: no <task>/<n>.hdf5 or <n>.mp4 in {source.shown}")
     if len(roots) > 1:
         names = ", ".join(sorted(root or "." for root in roots))
-        raise UsageError(f"--dataset.dataset_path: {location} holds several parts ({names}); unpack it and give one")
-    return PurePosixPath(roots.pop()).name or PurePosixPath(location).stem, files
+        raise UsageError(
+            f"--dataset.dataset_path: {source.shown} holds several parts ({names}); unpack it and give one"
+        )
+    return PurePosixPath(roots.pop()).name or PurePosixPath(source.shown).stem, files
 
 
 def _find_root(path: Path) -> Path:

@@ -28,6 +28,11 @@ class ByteSource(NamedTuple):
     version: str
 
     @property
+    def shown(self) -> str:
+        """The location as messages may show it."""
+        return http_source.shown(self.location) if self.is_http else self.location
+
+    @property
     def is_local(self) -> bool:
         return "://" not in self.location
 

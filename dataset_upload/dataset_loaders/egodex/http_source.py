@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0  # without a byte
 _PROBE_ATTEMPTS = 3  # whoever has mistyped a URL wants to know it now
+_MAX_CONNECTIONS = 4  # kept open to one server; one is used, or one more by each thread that reads at the same time
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -39,7 +40,7 @@ def probe(url: str) -> HttpFile:
         StoppedError: the server has no such file, or serves no ranges.
     """
 
-    file, _ = with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
+    file, _ = with_retries(partial(_receive, url, 0, 1), shown(url), attempts=_PROBE_ATTEMPTS)
     return file
 
 
@@ -52,9 +53,15 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
     """
     received: list[bytes] = []
     while (position := start + sum(map(len, received))) < end:
-        _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
+        _, chunks = with_retries(partial(_receive, url, position, end, expected), shown(url))
         received += chunks
     return b"".join(received)
+
+
+def shown(url: str) -> str:
+    """A URL as messages and ledgers may show it: without user, password and query, which can hold a signature."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -> tuple[HttpFile, list[bytes]]:
@@ -70,7 +77,7 @@ def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -
     file, response = _get(url, start, end)
     with response:  # closes the connection if anything is left on it, else leaves it open for the next request
         if expected is not None and file != expected:
-            raise StoppedError(f"{url} has changed while it was being read")
+            raise StoppedError(f"{shown(url)} has changed while it was being read")
         try:
             while start < end and (chunk := response.read1(min(end - start, _CHUNK_BYTES), decode_content=False)):
                 received.append(chunk)
@@ -102,10 +109,10 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
     if response.status == 206:
         raise TryAgainError(f"asked for bytes {start}-{end - 1}, the server answers {content_range or 'others'}")
     if response.status == 200:
-        raise StoppedError(f"{url}: its server ignores range requests; download the file and give its path")
+        raise StoppedError(f"{shown(url)}: its server ignores range requests; download the file and give its path")
     if response.status == 429 or response.status >= 500:
         raise TryAgainError(f"the server answers {response.status}", _retry_after_s(response))
-    raise StoppedError(f"{url} cannot be read: the server answers {response.status}")
+    raise StoppedError(f"{shown(url)} cannot be read: the server answers {response.status}")
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
@@ -135,5 +142,5 @@ def _connections(process: int, proxy: str | None) -> urllib3.PoolManager:
 
     redirects_only = urllib3.Retry(total=None, redirect=5, connect=False, read=False, status=False, other=False)
     if proxy is None:
-        return urllib3.PoolManager(retries=redirects_only, timeout=TIMEOUT_S)
-    return urllib3.ProxyManager(proxy, retries=redirects_only, timeout=TIMEOUT_S)
+        return urllib3.PoolManager(retries=redirects_only, timeout=TIMEOUT_S, maxsize=_MAX_CONNECTIONS)
+    return urllib3.ProxyManager(proxy, retries=redirects_only, timeout=TIMEOUT_S, maxsize=_MAX_CONNECTIONS)

@@ -1,0 +1,122 @@
+"""What it costs to convert from a zip, on disk or behind http, instead of from a folder.
+
+    uv run python benchmarks/sources.py --episodes /path/to/egodex/test
+
+The same episodes are converted from their folder, from a stored and a deflated zip, and from both over http from a
+server on this machine, in rounds that are interleaved, so that a machine whose speed drifts is fair to all. Each run is
+a process of its own that has converted one episode before it is measured; figures are medians. Then the bytes and
+requests that one long episode takes over http. Without --episodes a miniature EgoDex is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from convert import machine, repeat_episode
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from archives import DEFLATED, STORED, pack
+from range_server import serving
+
+from dataset_upload.config import GenerateConfig
+from dataset_upload.conversion import Converter, Job
+from dataset_upload.dataset_loaders.egodex import EgoDexLoader
+from dataset_upload.make_mini_egodex import make_mini_egodex
+
+LONG_EPISODE = 1800  # frames, one minute
+
+
+def work(source: str, num_episodes: int) -> float:
+    """Convert episodes; mean CPU seconds an episode."""
+    loader = EgoDexLoader(source, "benchmark")
+    episodes = [episode for episode in loader.list_episodes() if episode.hdf5 and episode.mp4][:num_episodes]
+    with tempfile.TemporaryDirectory() as folder:
+        converter = Converter(loader, GenerateConfig().output, Path(folder))
+        jobs = [Job(episode, episode.key, 0, "clip.mp4", loader.source_state(episode)) for episode in episodes]
+        converter(jobs[0])
+        start = time.process_time()
+        for job in jobs:
+            converter(job)
+        return (time.process_time() - start) / len(jobs)
+
+
+def run_work(source: str, num_episodes: int) -> float:
+    """`work` in a new process."""
+    command = [sys.executable, __file__, "--work", source, "--num-episodes", str(num_episodes)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return float(json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout))
+
+
+def measure_cpu(folder: Path, scratch: Path, num_episodes: int, rounds: int) -> None:
+    """Print CPU seconds by source."""
+    pack(folder, scratch / "stored.zip", STORED)
+    pack(folder, scratch / "deflated.zip", DEFLATED)
+    with serving(scratch) as server:
+        sources = {
+            "folder": str(folder),
+            "stored zip": str(scratch / "stored.zip"),
+            "deflated zip": str(scratch / "deflated.zip"),
+            "stored zip, http": f"{server.url}/stored.zip",
+            "deflated zip, http": f"{server.url}/deflated.zip",
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in sources}
+        for _ in range(rounds):
+            for name, source in sources.items():
+                seconds[name].append(run_work(source, num_episodes))
+    print("| source | CPU ms an episode | against the folder, round by round |\n| --- | ---: | ---: |")
+    for name, of_source in seconds.items():
+        ratio = statistics.median(own / base for own, base in zip(of_source, seconds["folder"], strict=True))
+        print(f"| {name} | {statistics.median(of_source) * 1e3:.0f} | {ratio - 1:+.1%} |")
+
+
+def measure_traffic(folder: Path, scratch: Path) -> None:
+    """Print what one long episode takes over http."""
+    original = next(
+        video.with_suffix("") for video in sorted(folder.glob("*/*.mp4")) if video.with_suffix(".hdf5").exists()
+    )
+    long = scratch / "test" / "long"
+    repeat_episode(original, LONG_EPISODE, long)
+    print(f"\n| {LONG_EPISODE:,} frames over http | MB of | MB | requests |\n| --- | ---: | ---: | ---: |")
+    for name, method in (("stored", STORED), ("deflated", DEFLATED)):
+        pack(long.parent, scratch / "long.zip", method)
+        with serving(scratch) as server:
+            loader = EgoDexLoader(f"{server.url}/long.zip", "benchmark")
+            (episode,) = loader.list_episodes()
+            first = len(server.requests)
+            converter = Converter(loader, GenerateConfig().output, scratch)
+            converter(Job(episode, episode.key, 0, "clip.mp4", loader.source_state(episode)))
+            fetched = sum(request.body_bytes for request in server.requests[first:])
+            size = sum(file.compressed_size for file in (episode.hdf5, episode.mp4))  # type: ignore[union-attr]
+        print(f"| {name} | {fetched / 1e6:.1f} | {size / 1e6:.1f} | {len(server.requests) - first} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--episodes", type=Path, help="folder of an EgoDex part (default: a miniature one is drawn)")
+    parser.add_argument("--num-episodes", type=int, default=5, help="how many of them (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        print(json.dumps(work(options.work, options.num_episodes)))
+        return
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        if options.episodes is None:
+            options.episodes = scratch / "mini"
+            make_mini_egodex(options.episodes, episodes=options.num_episodes, frames=(90, 170))
+        print(machine(), "\n")
+        measure_cpu(options.episodes, scratch, options.num_episodes, options.rounds)
+        measure_traffic(options.episodes, scratch)
+
+
+if __name__ == "__main__":
+    main()
