@@ -135,8 +135,8 @@ def in_fork(act: Callable[[], int]) -> ForkedRun:
         if pid == 0:
             _be_the_fork(act, out.fileno(), err.fileno())
         _, status, usage = os.wait4(pid, 0)
-        texts = [os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace") for file in (out, err)]
-    return ForkedRun(os.waitstatus_to_exitcode(status), *texts, usage.ru_maxrss)
+        said, complained = (os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace") for file in (out, err))
+    return ForkedRun(os.waitstatus_to_exitcode(status), said, complained, usage.ru_maxrss)
 
 
 def _be_the_fork(act: Callable[[], int], out: int, err: int) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PROJECT
@@ -163,7 +164,7 @@ def test_a_job_that_waits_behind_one_that_dies_is_not_blamed(do: Do) -> None:
 def test_a_worker_that_somebody_kills_costs_nothing(do: Do) -> None:
     def kill_some() -> None:
         for name in ("job3", "job7", "job11"):
-            assert wait_until(lambda name=name: do.attempts(name))
+            assert wait_until(lambda name=name: bool(do.attempts(name)))  # type: ignore[misc]
             os.kill(do.attempts(name)[0].pid, signal.SIGKILL)
 
     listed = jobs(16, seconds=0.1)
@@ -177,7 +178,7 @@ def test_a_worker_that_somebody_kills_costs_nothing(do: Do) -> None:
 def test_a_worker_that_is_killed_while_it_sends_its_result_costs_nothing(tmp_path: Path) -> None:
     """40 MB do not fit into the pipe: the worker hangs in the middle of sending them until this process reads."""
     heavy = Heavy(tmp_path / "first")
-    outcomes = run_jobs(heavy, [1, 2, 3], num_workers=1, timeout_s=60)
+    outcomes: Any = run_jobs(heavy, [1, 2, 3], num_workers=1, timeout_s=60)  # type: ignore[arg-type]
     first = next(outcomes)
     assert wait_until(lambda: (tmp_path / "first").exists())
     time.sleep(0.2)
@@ -225,5 +226,6 @@ def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -
 
 def test_workers_load_neither_the_sentence_model_nor_the_datasets_library() -> None:
     ((_, modules),) = run_jobs(loaded_modules, [0], num_workers=1, timeout_s=60)
+    assert not isinstance(modules, EpisodeError)
     assert "dataset_upload.conversion" in modules
     assert not {"datasets", "pyarrow", "pandas", "tokenizers", "torch", "huggingface_hub"} & set(modules)

@@ -91,7 +91,7 @@ def test_the_converter_killed_at_25_random_moments(
             time.sleep(rng.uniform(0.0, 2.0))
         else:  # while it converts
             target = before + rng.randint(0, 3)
-            assert wait_until(lambda run=run, target=target: num_lines(tmp_path) > target or run.poll() is not None)
+            assert wait_until(lambda run=run, target=target: num_lines(tmp_path) > target or run.poll() is not None)  # type: ignore[misc]
             time.sleep(rng.uniform(0.0, 0.05))
         processes = family(run)
         run.kill()
@@ -118,7 +118,7 @@ def test_workers_killed_at_25_random_moments(
     kills_in_between = 0
     for number in range(28):
         target = 2 * number
-        assert wait_until(lambda target=target: num_lines(tmp_path) >= target)
+        assert wait_until(lambda target=target: num_lines(tmp_path) >= target)  # type: ignore[misc]
         time.sleep(rng.uniform(0.0, 0.05))
         assert wait_until(lambda: workers(run.pid) or run.poll() is not None)
         os.kill(rng.choice(workers(run.pid)), signal.SIGKILL)
@@ -180,7 +180,7 @@ def test_ctrl_c_at_any_other_moment(tmp_path: Path, start: Start) -> None:
         assert run.stdout is not None
         run.stdout.readline()  # "Will process up to …"
         time.sleep(rng.uniform(0.0, 1.5))
-        assert_ends_well(run, lambda run=run: os.killpg(run.pid, signal.SIGINT))
+        assert_ends_well(run, lambda run=run: os.killpg(run.pid, signal.SIGINT))  # type: ignore[misc]
 
 
 def test_ctrl_c_ends_also_a_run_whose_worker_hangs(tmp_path: Path, start: Start) -> None:
