@@ -275,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 num_different = verify(find_repo(options), folders, options)
         return EXIT_DIFFERENT if num_different else 0
     except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        say(f"Error: {error}", sys.stderr)
         return EXIT_USAGE
     except StoppedError as error:
         print(f"Stopped: {error}; the same command goes on", file=sys.stderr)

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -186,6 +187,7 @@ def _context() -> Any:
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
     """Whatever process is started meanwhile never sees Ctrl-C, which is the parent's to handle."""
+    resource_tracker.ensure_running()  # it would be started along, and let interrupts through again
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

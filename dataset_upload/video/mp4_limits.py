@@ -71,7 +71,7 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             continue
         yield kind, start[header:]
         if kind in _PARENTS:
-            ends.append(min(position + size, ends[-1]))
+            ends.append(position + size)
             position += header
         else:
             position += size
