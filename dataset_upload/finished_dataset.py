@@ -1,4 +1,4 @@
-"""A finished dataset, read one trajectory at a time.
+"""A finished dataset, where it was made or as it comes from the Hub, read one trajectory at a time.
 
     dataset = open_dataset("egodex_dataset", "egodex_test")
     for trajectory in dataset.trajectories(dataset.spread(3)):
@@ -9,6 +9,7 @@ Nothing is read before it is asked for, so that a damaged dataset can be opened 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from bisect import bisect_left
@@ -39,12 +40,12 @@ class StoredTrajectory:
     Attributes:
         number: of the row, from 0.
         row: every column of both tables, as plain Python values.
-        clip: the MP4, or the JPEGs, in order.
+        root: the output folder, which the clip's path is relative to.
     """
 
     number: int
     row: dict[str, Any]
-    clip: tuple[Path, ...]
+    root: Path
 
     @property
     def source(self) -> str:
@@ -55,6 +56,25 @@ class StoredTrajectory:
     def task(self) -> str:
         """What is done, in words."""
         return str(self.row["task"])
+
+    @property
+    def clip_number(self) -> int:
+        """The clip's number in its dataset."""
+        (folder_or_file,) = {part for path in self.clip for part in path.parts if part.startswith("trajectory_")}
+        return int(Path(folder_or_file).stem.removeprefix("trajectory_"))
+
+    @property
+    def clip(self) -> list[Path]:
+        """Where the MP4 lies, or the JPEGs, in order. A dataset that was pushed packed has none of these files."""
+        frames = self.row["frames"]
+        return [self.root / path for path in (frames if isinstance(frames, list) else [frames])]
+
+    def clip_contents(self) -> list[bytes]:
+        """The MP4, or the JPEGs, in order. Raises OSError."""
+        packed = [self.row["video"]] if "video" in self.row else self.row.get("images", [])
+        if packed and all(file["bytes"] for file in packed):
+            return [file["bytes"] for file in packed]
+        return [path.read_bytes() for path in self.clip]
 
     @cached_property
     def times(self) -> Array:
@@ -84,9 +104,9 @@ class StoredTrajectory:
         return np.array(self.row["confidences"], np.float64)[:, :2].T
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """The clip's (H, W, 3) RGB frames, one at a time."""
-        for path in self.clip:
-            with av.open(str(path)) as container:
+        """The clip's (H, W, 3) RGB frames, one at a time. Raises OSError."""
+        for content in self.clip_contents():
+            with av.open(io.BytesIO(content), "r") as container:
                 for frame in container.decode(video=0):
                     yield frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[misc]
 
@@ -107,18 +127,25 @@ class FinishedDataset:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What `conversion.json` says. Raises OSError or ValueError where there is none, or it is damaged."""
+        """What `conversion.json` says. Raises OSError where there is none that can be read."""
         description = dataset_info.read(self.folder)
         if description is None:
-            raise FileNotFoundError(2, "no such file", str(self.folder / dataset_info.FILE_NAME))
+            raise FileNotFoundError(2, "missing or damaged", str(self.folder / dataset_info.FILE_NAME))
         return description
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this has come from the Hub, to which neither ledger nor `.work` ever go."""
+        return not (self.folder / "ledger.jsonl").exists() and not (self.folder / ".work").exists()
 
     @cached_property
     def ledger(self) -> dict[str, dict[str, Any]]:
-        """The last line about each episode in `ledger.jsonl`, by the episode's key. Raises OSError.
+        """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError.
 
         A line that is no JSON was torn by a power cut: the converter passes it over, and so does this.
         """
+        if self.is_copy:
+            return {}
         entries = {}
         for line in (self.folder / "ledger.jsonl").read_bytes().splitlines()[1:]:
             with suppress(ValueError):
@@ -153,9 +180,7 @@ class FinishedDataset:
         wanted = range(len(self)) if numbers is None else numbers
         hands = _rows(self.shards("hands"), wanted)
         for number, row in zip(wanted, _rows(self.shards(), wanted), strict=True):
-            frames = row["frames"] if isinstance(row["frames"], list) else [row["frames"]]
-            clip = tuple(self.root / path for path in frames)
-            yield StoredTrajectory(number, {**next(hands, {}), **row}, clip)
+            yield StoredTrajectory(number, {**next(hands, {}), **row}, self.root)
 
 
 def open_dataset(location: str, name: str | None = None) -> FinishedDataset:

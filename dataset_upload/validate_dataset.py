@@ -11,18 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NoReturn
 
 from dataset_upload.errors import UsageError
 from dataset_upload.finished_dataset import FinishedDataset, open_dataset
+from dataset_upload.validation import dataset_checks, trajectory_checks
 from dataset_upload.validation.dataset_checks import DATASET_CHECKS
 from dataset_upload.validation.trajectory_checks import TRAJECTORY_CHECKS, Case
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
 DEFAULT_SAMPLE_SIZE = 100
+_NEED_LEDGER = {check.__name__ for check in (*dataset_checks.NEED_LEDGER, *trajectory_checks.NEED_LEDGER)}
 _OFFENDERS_SHOWN = 5
 
 
@@ -33,21 +36,26 @@ class Finding:
     Attributes:
         check: its name.
         holds: what holds if it passed.
-        num_offenders: how many things are wrong; 0: it passed.
+        outcome: "pass", "fail" or "skip"; skipped is what needs the ledger, in a copy from the Hub, which has none.
+        num_offenders: how many things are wrong.
         offenders: the first of them, one line each.
     """
 
     check: str
     holds: str
+    outcome: str = "pass"
     num_offenders: int = 0
     offenders: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, check: Callable[..., object]) -> Finding:
-        return cls(check.__name__, (check.__doc__ or "").splitlines()[0].rstrip("."))
+    def of(cls, check: Callable[..., object], dataset: FinishedDataset) -> Finding:
+        skip = dataset.is_copy and check.__name__ in _NEED_LEDGER
+        return cls(check.__name__, (check.__doc__ or "").splitlines()[0].rstrip("."), "skip" if skip else "pass")
 
     def add(self, offenders: Iterator[str], where: str = "") -> None:
         """Run a check to its end. What it cannot cope with in a broken dataset is an offender, too."""
+        if self.outcome == "skip":
+            return
         try:
             for offender in offenders:
                 self._note(where + offender)
@@ -55,6 +63,7 @@ class Finding:
             self._note(where + _describe(error))
 
     def _note(self, offender: str) -> None:
+        self.outcome = "fail"
         self.num_offenders += 1
         if len(self.offenders) < _OFFENDERS_SHOWN:
             self.offenders.append(offender)
@@ -71,7 +80,7 @@ def validate(dataset: FinishedDataset, sample_size: int | None) -> Iterator[Find
         A finding for each check, those of the whole dataset first.
     """
     for check in DATASET_CHECKS:
-        finding = Finding.of(check)
+        finding = Finding.of(check, dataset)
         finding.add(check(dataset))
         yield finding
     yield from _look_into_trajectories(dataset, sample_size)
@@ -79,7 +88,7 @@ def validate(dataset: FinishedDataset, sample_size: int | None) -> Iterator[Find
 
 def _look_into_trajectories(dataset: FinishedDataset, sample_size: int | None) -> list[Finding]:
     """The findings of the checks of single trajectories; each trajectory is read, and its clip decoded, once."""
-    findings = [Finding.of(check) for check in TRAJECTORY_CHECKS]
+    findings = [Finding.of(check, dataset) for check in TRAJECTORY_CHECKS]
     try:
         for trajectory in dataset.trajectories(None if sample_size is None else dataset.spread(sample_size)):
             case = Case(dataset, trajectory)
@@ -102,7 +111,8 @@ def print_table(findings: Sequence[Finding]) -> None:
     """Print a line for each check, below a failed one its first offenders."""
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
-        print(f"{'FAIL' if finding.num_offenders else 'pass'}  {finding.check:<{width}}  {finding.holds}")
+        outcome = "FAIL" if finding.outcome == "fail" else finding.outcome
+        print(f"{outcome}  {finding.check:<{width}}  {finding.holds}")
         for offender in finding.offenders:
             print(f"      - {offender}")
         if finding.num_offenders > len(finding.offenders):
@@ -118,14 +128,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_USAGE
     findings = list(validate(dataset, options.sample_size))
-    num_passed = sum(finding.num_offenders == 0 for finding in findings)
-    passed = num_passed == len(findings)
+    counts = Counter(finding.outcome for finding in findings)
+    passed = counts["fail"] == 0
     if options.json:
         result = {"dataset": dataset.name, "passed": passed, "checks": [asdict(finding) for finding in findings]}
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         print_table(findings)
-        print(f"\n{dataset.folder}: {num_passed} of {len(findings)} checks passed")
+        print(f"\n{dataset.folder}: {counts['pass']} of {len(findings)} checks passed", end="")
+        print(f", {counts['skip']} need the ledger, which a copy has not" if counts["skip"] else "")
     return 0 if passed else EXIT_FAILED
 
 

@@ -61,6 +61,11 @@ class Copy:
                 entry.update(values)
         self.ledger.write_text("\n".join([lines[0], *map(json.dumps, entries)]) + "\n")
 
+    def fingerprint(self) -> str:
+        entries = map(json.loads, self.ledger.read_text().splitlines()[1:])
+        done = {e["key"]: (e["key"], e["clip"], e["clip_sha256"]) for e in entries if e["status"] == "done"}
+        return hashlib.sha256(json.dumps(sorted(done.values())).encode()).hexdigest()
+
     def edit(self, path: Path, old: bytes, new: bytes) -> None:
         content = path.read_bytes()
         assert old in content
@@ -102,6 +107,7 @@ class Copy:
         self.change_entry(self.first["source"], clip_bytes=len(content), clip_sha256=sha256)
         growth = len(content) - bytes_before
         self.change_description(lambda d: d["bytes"].update(clips=d["bytes"]["clips"] + growth))
+        self.change_description(lambda d: d.update(rows=self.fingerprint()))
 
 
 @pytest.fixture
@@ -161,7 +167,8 @@ def same_id_twice(copy: Copy) -> None:
 
 
 def one_more_done(copy: Copy) -> None:
-    entry = {"key": "fold_towel/7", "status": "done", "clip": 99, "source_bytes": 1, "clip_bytes": 1}
+    entry: dict[str, object] = {"key": "fold_towel/7", "status": "done", "clip": 99, "source_bytes": 1, "clip_bytes": 1}
+    entry["clip_sha256"] = "0" * 64
     with copy.ledger.open("a") as file:
         file.write(json.dumps(entry) + "\n")
 
@@ -177,7 +184,7 @@ BREAKS: dict[str, tuple[Callable[[Copy], object], set[str]]] = {
     "unique_ids": (same_id_twice, set()),
     "unique_sources": (
         lambda c: c.change_rows(lambda rows: rows[1].update(source=rows[0]["source"])),
-        {"clips_there", "ledger_agrees", "clip_checksums"},
+        {"clips_as_in_ledger", "ledger_agrees", "clip_checksums"},
     ),
     "tasks_told": (lambda c: c.change_first("task", lambda _: "  "), set()),
     "data_sources": (lambda c: c.change_first("data_source", lambda _: "another"), set()),
@@ -187,10 +194,12 @@ BREAKS: dict[str, tuple[Callable[[Copy], object], set[str]]] = {
         {"hands_agree", "hands_rigid"},
     ),
     "clips_there": (lambda c: c.clip.unlink(), NEED_THE_CLIP),
+    "clips_as_in_ledger": (lambda c: c.change_entry(c.first["source"], clip_bytes=7), {"ledger_agrees"}),
     "no_stray_clips": (stray_clip, set()),
-    "ledger_agrees": (one_more_done, {"counts_agree"}),
-    "reasons_known": (lambda c: c.edit(c.ledger, b"missing mp4", b"bad weather"), {"counts_agree"}),
-    "counts_agree": (lambda c: c.change_description(lambda d: d["counts"].update(done=1)), set()),
+    "ledger_agrees": (one_more_done, {"fingerprint_agrees"}),
+    "reasons_known": (lambda c: c.edit(c.ledger, b"missing mp4", b"bad weather"), {"ledger_agrees"}),
+    "counts_agree": (lambda c: c.change_description(lambda d: d["counts"].update(tasks=1)), set()),
+    "fingerprint_agrees": (lambda c: c.change_description(lambda d: d.update(rows="0" * 64)), set()),
     "card_agrees": (lambda c: c.edit(c.root / "README.md", b"config_name: egodex_test\n", b"config_name: x\n"), set()),
     "clips_decode": (
         lambda c: c.clip.write_bytes(bytes(c.clip.stat().st_size)),

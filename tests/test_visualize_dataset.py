@@ -182,7 +182,7 @@ def test_a_clip_of_one_frame_and_clips_of_jpegs_are_drawn(mini: MiniEgoDex, conv
 
 
 def moved(trajectory: StoredTrajectory, **columns: Any) -> StoredTrajectory:
-    return StoredTrajectory(trajectory.number, {**trajectory.row, **columns}, trajectory.clip)
+    return StoredTrajectory(trajectory.number, {**trajectory.row, **columns}, trajectory.root)
 
 
 def test_an_ordinary_trajectory_has_no_remarks(trajectory: StoredTrajectory) -> None:
@@ -312,7 +312,7 @@ def test_a_source_that_is_not_there_is_wrong_usage(converted: Dataset, capsys: p
     assert capsys.readouterr().err.startswith("Error: --source: fold/7 has no row in ")
 
 
-@pytest.mark.parametrize("file", ["batch_0000/trajectory_0000.mp4", "ledger.jsonl", "train-00000-of-00001.parquet"])
+@pytest.mark.parametrize("file", ["batch_0000/trajectory_0000.mp4", "conversion.json", "train-00000-of-00001.parquet"])
 @pytest.mark.parametrize("damage", ["missing", "garbage"])
 def test_a_damaged_dataset_is_one_line(
     file: str, damage: str, converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]

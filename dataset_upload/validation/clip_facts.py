@@ -7,7 +7,6 @@ import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 
@@ -24,20 +23,19 @@ class ClipFacts:
     index_in_front: bool | None = None  # of an MP4: it plays before it is there as a whole
 
 
-def read_clip(paths: Sequence[Path]) -> ClipFacts:
-    """Decode a clip. Raises OSError where a file is not there or cannot be decoded."""
-    contents = [path.read_bytes() for path in paths]
+def read_clip(contents: Sequence[bytes]) -> ClipFacts:
+    """Decode a clip from the contents of its files. Raises OSError where that cannot be done."""
     facts = ClipFacts(hashlib.sha256(b"".join(contents)).hexdigest())
-    for path, content in zip(paths, contents, strict=True):
+    for content in contents:
         with av.open(io.BytesIO(content), "r", options={"err_detect": "explode"}) as container:
             stream = container.streams.video[0]
             for frame in container.decode(stream):
                 if frame.is_corrupt:
-                    raise OSError(5, f"frame {facts.num_frames} is damaged", str(path))
+                    raise OSError(f"frame {facts.num_frames} is damaged")
                 facts.num_frames += 1
                 facts.sizes.add((frame.width, frame.height))
             facts.codecs.add(f"{stream.codec_context.name} {stream.codec_context.pix_fmt}")
-            if path.suffix == ".mp4":
+            if content[4:8] == b"ftyp":  # an MP4
                 facts.fps = float(stream.average_rate or 0)
                 facts.index_in_front = _index_in_front(content)
     return facts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +19,10 @@ from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.writers.rfm import HANDS_SCHEMA, SCHEMA_VERSION, clip_path, main_schema
 
 DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
+
+# Columns that a push may add to the main table.
+_FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_CLIPS_ON_THE_HUB = {"video": _FILE, "images": pa.list_(_FILE)}
 
 _VECTOR_SIZE = 384
 _NORM_TOLERANCE = 1e-4
@@ -43,10 +49,13 @@ def shards_complete(dataset: FinishedDataset) -> Iterator[str]:
 
 
 def column_types(dataset: FinishedDataset) -> Iterator[str]:
-    """Every column is there, in its place, with its type; no other is."""
+    """Every column is there, in its place, with its type; no other is, except the Hub's column of clips."""
     for table, schema in (("", main_schema(use_video=dataset.uses_video)), ("hands", HANDS_SCHEMA)):
         for shard in dataset.shards(table):
             stored = pq.read_schema(shard)
+            for name, kind in _CLIPS_ON_THE_HUB.items():
+                if dataset.is_copy and name in stored.names and stored.field(name).type == kind:
+                    stored = stored.remove(stored.get_field_index(name))
             where = shard.relative_to(dataset.folder)
             if stored.names != schema.names:
                 differing = sorted({*stored.names} ^ {*schema.names}) or ["their order"]
@@ -112,37 +121,55 @@ def same_sidecar(dataset: FinishedDataset) -> Iterator[str]:
 
 
 def clips_there(dataset: FinishedDataset) -> Iterator[str]:
-    """Every clip is in the place that the ledger's clip number gives it, with the ledger's size."""
-    for source, frames in zip(dataset.column("source"), dataset.column("frames"), strict=True):
-        entry = dataset.ledger.get(source, {})
-        place = clip_path(dataset.name, entry.get("clip", -1), use_video=dataset.uses_video)
-        paths = frames if isinstance(frames, list) else [frames]
-        expected = [f"{place}/frame_{i:04d}.jpg" for i in range(len(paths))] if isinstance(frames, list) else [place]
-        files = [dataset.root / path for path in expected]
-        missing = [path for path, file in zip(expected, files, strict=True) if not file.is_file()]
-        if entry and paths != expected:
-            yield f"{source}: frames is {paths[0] if paths else 'empty'}, by the ledger it is {place}"
-        elif missing:
-            yield f"{source}: {missing[0]} is not there"
-        elif sum(file.stat().st_size for file in files) != entry["clip_bytes"]:
-            yield f"{source}: {place} has not the {entry['clip_bytes']:,} bytes of the ledger"
+    """Every clip that a row names is there, in a place of the dataset's own."""
+    place = re.compile(rf"{re.escape(dataset.name)}/batch_(\d{{4,}})/trajectory_(\d{{4,}})(\.mp4|/frame_\d{{4,}}\.jpg)")
+    for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
+        for path in paths:
+            if not (parts := place.fullmatch(path)) or int(parts[1]) != int(parts[2]) // 1000:
+                yield f"{source}: {path} is no place for a clip"
+            elif not _is_packed(dataset) and not (dataset.root / path).is_file():
+                yield f"{source}: {path} is not there"
 
 
 def no_stray_clips(dataset: FinishedDataset) -> Iterator[str]:
     """No clip lies there that no row names."""
-    lists = (frames if isinstance(frames, list) else [frames] for frames in dataset.column("frames"))
-    named = {path for paths in lists for path in paths}
+    named = {path for paths in _clip_paths(dataset) for path in paths}
     for file in sorted(dataset.folder.glob("batch_*/**/*")):
         if file.is_file() and file.relative_to(dataset.root).as_posix() not in named:
             yield file.relative_to(dataset.root).as_posix()
 
 
+def clips_as_in_ledger(dataset: FinishedDataset) -> Iterator[str]:
+    """Every clip has the number and the bytes that the ledger tells."""
+    for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
+        entry = dataset.ledger.get(source)
+        if entry is None:
+            continue  # ledger_agrees says so
+        place = clip_path(dataset.name, entry["clip"], use_video=dataset.uses_video)
+        if not all(path == place or path.startswith(f"{place}/") for path in paths):
+            yield f"{source}: its clip is {paths[0]}, by the ledger it is {place}"
+            continue
+        num_bytes = sum(file.stat().st_size for path in paths if (file := dataset.root / path).is_file())
+        if num_bytes != entry["clip_bytes"]:
+            yield f"{source}: {place} has {num_bytes:,} bytes, by the ledger {entry['clip_bytes']:,}"
+
+
 def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
-    """The episodes that the ledger calls done are those that have a row."""
-    rows = set(dataset.column("source"))
-    done = {key for key, entry in dataset.ledger.items() if entry["status"] == DONE}
-    yield from (f"{source}: has a row, but the ledger does not call it done" for source in sorted(rows - done))
-    yield from (f"{source}: done, says the ledger, but it has no row" for source in sorted(done - rows))
+    """The ledger calls those episodes done that have a row, and has conversion.json's counts and bytes."""
+    rows, entries = set(dataset.column("source")), list(dataset.ledger.values())
+    done = [entry for entry in entries if entry["status"] == DONE]
+    yield from (f"{key}: has a row, but the ledger does not call it done" for key in sorted(rows - _keys(done)))
+    yield from (f"{key}: done, says the ledger, but it has no row" for key in sorted(_keys(done) - rows))
+    counts, sizes = dataset.description["counts"], dataset.description["bytes"]
+    yield from _differences(
+        {
+            "done": (counts[DONE], len(done)),
+            "skipped": (counts[SKIPPED], _reasons(entries, SKIPPED)),
+            "failed": (counts[FAILED], _reasons(entries, FAILED)),
+            "source bytes": (sizes["source"], sum(entry["source_bytes"] for entry in done)),
+            "clip bytes": (sizes["clips"], sum(entry["clip_bytes"] for entry in done)),
+        }
+    )
 
 
 def reasons_known(dataset: FinishedDataset) -> Iterator[str]:
@@ -153,22 +180,25 @@ def reasons_known(dataset: FinishedDataset) -> Iterator[str]:
 
 
 def counts_agree(dataset: FinishedDataset) -> Iterator[str]:
-    """The counts and bytes of conversion.json are the sums of ledger and rows."""
-    entries = list(dataset.ledger.values())
-    done = [entry for entry in entries if entry["status"] == DONE]
-    counts, sizes = dataset.description["counts"], dataset.description["bytes"]
-    told_and_found: dict[str, tuple[Any, Any]] = {
-        "rows": (counts[DONE], len(dataset)),
-        "done": (counts[DONE], len(done)),
-        "tasks": (counts["tasks"], len(set(dataset.column("task_name")))),
-        "skipped": (counts[SKIPPED], _reasons(entries, SKIPPED)),
-        "failed": (counts[FAILED], _reasons(entries, FAILED)),
-        "source bytes": (sizes["source"], sum(entry["source_bytes"] for entry in done)),
-        "clip bytes": (sizes["clips"], sum(entry["clip_bytes"] for entry in done)),
-    }
-    for what, (told, found) in told_and_found.items():
-        if told != found:
-            yield f"{what}: {told} in conversion.json, {found} found"
+    """conversion.json counts the rows and the tasks that there are."""
+    counts = dataset.description["counts"]
+    tasks = set(dataset.column("task_name"))
+    yield from _differences({"rows": (counts[DONE], len(dataset)), "tasks": (counts["tasks"], len(tasks))})
+
+
+def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
+    """The fingerprint in conversion.json is that of the rows and the SHA-256 of their clips.
+
+    Where there is a ledger, it tells these, and other checks compare it with the clips. In a copy, every clip is read.
+    """
+    if dataset.is_copy:
+        clips = ((each.source, each.clip_number, _sha256(each.clip_contents())) for each in dataset.trajectories())
+    else:
+        done = (entry for entry in dataset.ledger.values() if entry["status"] == DONE)
+        clips = ((entry["key"], entry["clip"], entry["clip_sha256"]) for entry in done)
+    found = hashlib.sha256(json.dumps(sorted(clips)).encode()).hexdigest()  # as Ledger.rows_digest makes it
+    if found != dataset.description["rows"]:
+        yield f"{dataset.description['rows'][:12]}… in conversion.json, {found[:12]}… found"
 
 
 def card_agrees(dataset: FinishedDataset) -> Iterator[str]:
@@ -199,11 +229,38 @@ DATASET_CHECKS: tuple[DatasetCheck, ...] = (
     same_sidecar,
     clips_there,
     no_stray_clips,
+    clips_as_in_ledger,
     ledger_agrees,
     reasons_known,
     counts_agree,
+    fingerprint_agrees,
     card_agrees,
 )
+NEED_LEDGER = frozenset({clips_as_in_ledger, ledger_agrees, reasons_known})
+
+
+def _clip_paths(dataset: FinishedDataset) -> Iterator[list[str]]:
+    """The paths of each row's MP4 or JPEGs."""
+    return (frames if isinstance(frames, list) else [frames] for frames in dataset.column("frames"))
+
+
+def _is_packed(dataset: FinishedDataset) -> bool:
+    """Whether the clips are in the table instead of in files."""
+    return dataset.is_copy and not any(dataset.folder.glob("batch_*"))
+
+
+def _keys(entries: list[dict[str, Any]]) -> set[str]:
+    return {entry["key"] for entry in entries}
+
+
+def _differences(told_and_found: dict[str, tuple[Any, Any]]) -> Iterator[str]:
+    for what, (told, found) in told_and_found.items():
+        if told != found:
+            yield f"{what}: {told} in conversion.json, {found} found"
+
+
+def _sha256(contents: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(contents)).hexdigest()
 
 
 def _reasons(entries: list[dict[str, Any]], status: str) -> dict[str, int]:

@@ -29,7 +29,7 @@ class Case:
     @cached_property
     def clip(self) -> ClipFacts:
         """The clip, decoded once for all checks. Raises OSError."""
-        return read_clip(self._trajectory.clip)
+        return read_clip(self._trajectory.clip_contents())
 
     @property
     def num_frames(self) -> int:
@@ -178,6 +178,7 @@ def hands_agree(case: Case) -> Iterator[str]:
             yield f"{pose} of the actions is {distance:.3g} m from where the other tables have it"
 
 
+NEED_LEDGER = frozenset({clip_checksums})
 TRAJECTORY_CHECKS: tuple[TrajectoryCheck, ...] = (
     clips_decode,
     clip_checksums,

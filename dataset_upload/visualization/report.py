@@ -11,7 +11,6 @@ import base64
 import itertools
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory
-from dataset_upload.ledger import DONE
+from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.progress import progress
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.visualization import measures
@@ -56,7 +55,7 @@ def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[
     """Everything that the page shows, but for thumbnails, clips and skeletons.
 
     Args:
-        dataset: whose ledger tells what was not converted.
+        dataset: whose ledger tells which episodes were not converted; a copy has only their number by reason.
         facts: of every trajectory, with the same keys.
     """
     tables = [*dataset.shards(), *dataset.shards("hands")]
@@ -70,6 +69,7 @@ def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[
     return {
         "name": dataset.name,
         "settings": dataset.description["settings"],
+        "counts": {status: dataset.description["counts"][status] for status in (SKIPPED, FAILED)},
         "bytes": {**dataset.description["bytes"], "tables": sum(table.stat().st_size for table in tables)},
         "limits": {
             "jumpSpeed": measures.JUMP_SPEED,
@@ -104,8 +104,7 @@ def render_page(data: dict[str, Any]) -> str:
 
 def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, folder: Path) -> dict[str, Any]:
     """Write a trajectory's files into the report; returns what the page says of it."""
-    entry = dataset.ledger[trajectory.source]
-    media = folder / clip_path("media", entry["clip"], use_video=True)
+    media = folder / clip_path("media", trajectory.clip_number, use_video=True)
     media.parent.mkdir(parents=True, exist_ok=True)
     middle = len(trajectory.times) // 2
     pixels = hand_pixels(trajectory)
@@ -115,7 +114,7 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
     thumbnail = draw_hands(frame, pixels[:, middle], trajectory.intrinsics, _THUMBNAIL_HEIGHT)
     thumbnail.save(media.with_suffix(".jpg"), quality=_THUMBNAIL_QUALITY)
     _put_clip(trajectory, media, fps=dataset.description["settings"]["fps"])
-    _write_skeletons(pixels, (width, height), entry["clip"], media.with_suffix(".js"))
+    _write_skeletons(pixels, (width, height), trajectory.clip_number, media.with_suffix(".js"))
 
     found = measures.measure(trajectory, (width, height))
     row = trajectory.row
@@ -124,13 +123,13 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
         "task": trajectory.task,
         "folder": row["task_name"],
         "certain": row["task_certain"],
-        "clip": entry["clip"],
+        "clip": trajectory.clip_number,
         "frames": len(trajectory.times),
         "aspect": round(true_aspect(width, height, trajectory.intrinsics), 3),
         "duration": _number(float(trajectory.times[-1])),
         "seconds": _number(row["source_num_frames"] / row["source_fps"]),
-        "clipBytes": entry["clip_bytes"],
-        "convertSeconds": entry["seconds"],
+        "clipBytes": sum(map(len, trajectory.clip_contents())),
+        "convertSeconds": dataset.ledger.get(trajectory.source, {}).get("seconds"),
         "paths": [_number(path) for path in found.paths],
         "topSpeeds": [_number(speed) for speed in found.top_speeds],
         "radii": [_number(radius) for radius in found.radii],
@@ -144,14 +143,15 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
 def _put_clip(trajectory: StoredTrajectory, place: Path, *, fps: int) -> None:
     """Put a clip into the report without a second copy where the disk allows; JPEGs become an MP4."""
     place.unlink(missing_ok=True)
-    if trajectory.clip[0].suffix != ".mp4":
+    if isinstance(trajectory.row["frames"], list):
         frames = (av.VideoFrame.from_ndarray(frame).reformat(format="yuv420p") for frame in trajectory.frames())
         write_mp4(frames, place, fps=fps, crf=_CRF)
         return
     try:
         os.link(trajectory.clip[0].resolve(), place)
-    except OSError:
-        shutil.copyfile(trajectory.clip[0], place)
+    except OSError:  # another disk, or no file at all but packed into the table
+        (content,) = trajectory.clip_contents()
+        place.write_bytes(content)
 
 
 def _write_skeletons(pixels: Array, frame_size: tuple[int, int], clip_number: int, path: Path) -> None:

@@ -48,7 +48,7 @@ const total = (values) => values.reduce((sum, value) => sum + value, 0);
 function showOverview() {
   const seconds = total(trajectories.map((trajectory) => trajectory.seconds));
   const { source, clips, tables } = data.bytes;
-  const byStatus = (status) => data.unconverted.filter((episode) => episode.status === status).length;
+  const byStatus = (status) => total(Object.values(data.counts[status]));
   const length = seconds < 600 ? ["seconds of video", short(seconds)] : ["hours of video", short(seconds / 3600)];
   const tiles = [
     ["trajectories", show.count(trajectories.length)],
@@ -82,7 +82,7 @@ function showRankings() {
     ["Fastest hands", `Over ${short(jumpSpeed)} m/s the tracker may have jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
     ["Stillest hands", `Within ${short(1000 * stillRadius)} mm: at rest, or frozen.`, "radius", 1, show.metres, (value) => value < stillRadius],
     ["Hands out of frame", "How much of a hand is in the picture.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
-    ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false],
+    ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false, (trajectory) => trajectory.convertSeconds !== null],
   ];
   byId("rankings").append(...rankings.map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
     const ranked = trajectories.filter(isRanked).sort((a, b) => direction * (a[key] - b[key])).slice(0, RANKED);
@@ -214,20 +214,15 @@ function setUpList() {
 }
 
 function showUnconverted() {
+  const reasons = Object.entries(data.counts).flatMap(([status, counts]) =>
+    Object.entries(counts).map(([reason, count]) => ({ status, reason, count })));
+  byId("unconverted-count").textContent = show.count(total(reasons.map(({ count }) => count)));
+  byId("reasons").append(...reasons.sort((a, b) => b.count - a.count).map(({ status, reason, count }) =>
+    element("span", { class: status, text: `${show.count(count)} × ${status}: ${reason}` })));
   const episodes = data.unconverted;
-  byId("unconverted-count").textContent = show.count(episodes.length);
-  if (episodes.length === 0) {
-    byId("reasons").append(element("p", { class: "hint", text: "Every episode has its trajectory." }));
-    return;
-  }
-  const reasons = new Map();
-  for (const { status, reason } of episodes) {
-    const label = `${status}: ${reason ?? "no reason"}`;
-    reasons.set(label, (reasons.get(label) ?? 0) + 1);
-  }
-  byId("reasons").append(...[...reasons].sort((a, b) => b[1] - a[1]).map(([label, count]) =>
-    element("span", { class: label.split(":")[0], text: `${show.count(count)} × ${label}` })));
-  byId("unconverted-scroll").hidden = false;
+  byId("unconverted-scroll").hidden = episodes.length === 0;
+  const hint = reasons.length ? "Which they are, the ledger tells; it stays where the dataset was made." : "Every episode has its trajectory.";
+  if (episodes.length === 0) byId("reasons").after(element("p", { class: "hint", text: hint }));
   const row = ({ key, status, reason, message }) => element("tr", {},
     element("td", { text: key }), element("td", { text: `${status}: ${reason ?? ""}` }), element("td", { text: message ?? "" }));
   showInParts(byId("unconverted-rows"), byId("more-unconverted"), episodes, ROWS_AT_A_TIME, row, "episodes");
@@ -245,7 +240,7 @@ function factsOf(trajectory) {
     ["Confidence", [show.confidence(trajectory.confidence)]],
     ["Source", [show.seconds(trajectory.seconds)]],
     ["Clip", [`${show.bytes(trajectory.clipBytes)}, ${trajectory.frames} frames`]],
-    ["Converted in", [show.seconds(trajectory.convertSeconds)]],
+    ["Converted in", [trajectory.convertSeconds === null ? "unknown" : show.seconds(trajectory.convertSeconds)]],
   ];
   return facts.map(([name, value]) => element("div", {}, element("dt", { text: name }), element("dd", {}, ...value)));
 }
