@@ -35,7 +35,7 @@ from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.hub_access import CONFLICT, HubRepo, find_repo, hub_errors, open_repo, patiently
 from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
 from dataset_upload.locks import LockedError, exclusive_lock
-from dataset_upload.logs import log_to_terminal, logger
+from dataset_upload.logs import log_to_terminal, logger, say
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.card import listed_datasets, render_card, without_datasets
 
@@ -278,10 +278,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"Error: {error}", sys.stderr)
         return EXIT_USAGE
     except StoppedError as error:
-        print(f"Stopped: {error}; the same command goes on", file=sys.stderr)
+        say(f"Stopped: {error}; the same command goes on", sys.stderr)
         return EXIT_STOPPED
     except KeyboardInterrupt:
-        print("Interrupted: the same command goes on", file=sys.stderr)
+        say("Interrupted: the same command goes on", sys.stderr)
         return EXIT_INTERRUPTED
 
 

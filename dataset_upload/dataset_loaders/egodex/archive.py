@@ -269,7 +269,6 @@ def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
 
 def _find_root(path: Path) -> Path:
     """The folder whose children are task folders."""
-    path = path.resolve()
     if _has_episodes(path):
         raise UsageError(
             f"--dataset.dataset_path: {path} is a single task's folder; give the part's folder around it, {path.parent}"
