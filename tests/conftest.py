@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 
 from dataset_upload.language import LanguageModelError, find_model_files
 from dataset_upload.make_mini_egodex import EpisodeRecord, make_mini_egodex
+
+# A shell that starts the tests in the background ignores Ctrl-C for all of them; the commands under test must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).parent.parent
 REAL_SAMPLE = PROJECT.parent / "shared" / "egodex_sample" / "part_sample"
