@@ -79,9 +79,8 @@ def measure_cpu(folder: Path, scratch: Path, num_episodes: int, rounds: int) -> 
             for name, source in sources.items():
                 seconds[name].append(run_work(source, num_episodes))
     base = statistics.median(total for total, _ in seconds["folder"])
-    print(
-        "| source | CPU ms an episode | of them getting the files ready | of the folder's |\n| --- | ---: | ---: | ---: |"
-    )
+    print("| source | CPU ms an episode | of them getting the files ready | of the folder's |")
+    print("| --- | ---: | ---: | ---: |")
     for name, of_source in seconds.items():
         total, fetching = (statistics.median(figures) for figures in zip(*of_source, strict=True))
         print(f"| {name} | {total * 1e3:.0f} | {fetching * 1e3:.1f} | {fetching / base:.1%} |")
