@@ -110,7 +110,7 @@ def test_mp4_is_the_same_every_time(tmp_path: Path, mp4: Path) -> None:
     assert (tmp_path / "again.mp4").read_bytes() == mp4.read_bytes()
 
 
-@pytest.mark.parametrize("size", [(224, 224), (456, 256), (96, 96)], ids=str)
+@pytest.mark.parametrize("size", [(64, 64), (96, 96), (128, 128), (192, 192), (224, 224), (456, 256)], ids=str)
 def test_mp4_of_any_size_is_the_same_every_time(tmp_path: Path, size: tuple[int, int]) -> None:
     contents = []
     for name in ("one.mp4", "other.mp4"):

@@ -54,7 +54,7 @@ const player = {
 
   toggle() {
     if (this.video.paused) this.play();
-    else this.video.pause();
+    else this.seekFrame(Number(this.seek.value)); // the frame that is shown: the video's clock may be at the next already
   },
 
   /** Seconds of video for a second of what happened: clips play at a rate of their own. */
