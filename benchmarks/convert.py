@@ -5,7 +5,7 @@
 The same episodes go through every way, in rounds that are interleaved, so that a machine whose speed drifts is fair to
 all; figures are medians over rounds. Each way runs in a process of its own that is warmed up first: start-up is not
 counted, but everything that is done for an episode is: reading the poses, decoding, scaling, encoding, and (ours)
-keeping the record. Without --episodes a miniature EgoDex is drawn. Long episodes are made by repeating one, packet by
+the record. Without --episodes a miniature EgoDex is drawn. Long episodes are made by repeating one, packet by
 packet.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import platform
 import resource
 import statistics
@@ -102,28 +103,20 @@ def with_torchcodec(episode: Path, clip: Path) -> None:
 
 
 def ours(decode_scale: str) -> Callable[[Path, Path], None]:
-    """The converter's own worker, and the record that the parent keeps of its result."""
+    """All that a worker of the converter does for an episode, up to the record that it sends."""
     from dataset_upload.config import GenerateConfig
     from dataset_upload.conversion import Converter, Job
     from dataset_upload.dataset_loaders.egodex import EgoDexLoader
     from dataset_upload.dataset_loaders.egodex.archive import Episode
-    from dataset_upload.writers.rfm import RfmWriter
+
+    config = GenerateConfig()
+    config.output.decode_scale = decode_scale  # type: ignore[assignment]
+    loader = EgoDexLoader("", "benchmark")
 
     def convert(episode: Path, clip: Path) -> None:
-        config = GenerateConfig()
-        config.output.decode_scale = decode_scale  # type: ignore[assignment]
-        folder = clip.parent / clip.stem
-        (folder / ".work").mkdir(parents=True, exist_ok=True)
-        writer = RfmWriter(folder, use_video=True)
-        task, number = episode.parent.name, episode.stem
-        listed = Episode(
-            f"{task}/{number}", "part", task, str(episode.with_suffix(".hdf5")), str(episode.with_suffix(".mp4"))
-        )
-        job = Job(listed, listed.key, 0, f"{folder.name}/batch_0000/trajectory_0000.mp4", (0, 0))
-        loader = EgoDexLoader("", "benchmark")
-        conversion = Converter(loader, config.output, writer.new_incoming_folder())(job)
-        writer.add(job, conversion, lang_vector=np.zeros(384, np.float32))
-        (folder.parent / job.clip).replace(clip)
+        key = f"{episode.parent.name}/{episode.name}"
+        listed = Episode(key, "part", episode.parent.name, f"{episode}.hdf5", f"{episode}.mp4")
+        pickle.dumps(Converter(loader, config.output, clip.parent)(Job(listed, key, 0, clip.name, (0, (0,)))))
 
     return convert
 
