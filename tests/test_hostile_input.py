@@ -103,17 +103,24 @@ def replace(path: str, **dataset: Any) -> Callable[[Path], None]:
     return spoil
 
 
-def inflate_a_chunk(hdf5: Path) -> None:
-    """A chunk of 320 MB of zeros, which gzip makes small."""
-    with h5py.File(hdf5, "r+") as file:
-        del file["transforms/leftHand"]
-        chunk = (5 * 2**20, 4, 4)
-        dataset = file.create_dataset(
-            "transforms/leftHand", (10, 4, 4), "f4", maxshape=(None, 4, 4), chunks=chunk, compression="gzip"
-        )
+def inflate(rows: int, times: int) -> Callable[[Path], None]:
+    """A chunk that claims so many rows, but holds 320 MB of zeros, compressed so often."""
+
+    def spoil(hdf5: Path) -> None:
         compressor = zlib.compressobj(1)
         data = b"".join(compressor.compress(bytes(MEGABYTE)) for _ in range(320)) + compressor.flush()
-        dataset.id.write_direct_chunk((0, 0, 0), data)
+        pipeline = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        pipeline.set_chunk((rows, 4, 4))
+        for number in range(times):
+            data = zlib.compress(data) if number else data
+            pipeline.set_filter(h5py.h5z.FILTER_DEFLATE, h5py.h5z.FLAG_OPTIONAL, (6,))
+        with h5py.File(hdf5, "r+") as file:
+            del file["transforms/leftHand"]
+            shape = h5py.h5s.create_simple((10, 4, 4), (h5py.h5s.UNLIMITED, 4, 4))
+            pose = h5py.h5d.create(file["transforms"].id, b"leftHand", h5py.h5t.IEEE_F32LE, shape, pipeline)
+            pose.write_direct_chunk((0, 0, 0), data)
+
+    return spoil
 
 
 def attribute(name: str, value: Callable[[], Any]) -> Callable[[Path], None]:
@@ -144,7 +151,7 @@ def point_to_one_long_text(times: int) -> Callable[[Path], None]:
     """An array of texts that all lie in the same place."""
 
     def spoil(hdf5: Path) -> None:
-        length = 400_003  # stands nowhere else in the file
+        length = 100_003  # stands nowhere else in the file
         with h5py.File(hdf5, "r+") as file:
             del file.attrs["llm_verbs"]
             texts = np.array(["x" * length, *["y"] * (times - 1)], dtype=object)
@@ -207,7 +214,9 @@ def refer(hdf5: Path) -> None:
         ("one pose of 10^12 rows", replace_poses("leftHand", shape=(HUGE, 4, 4)), "frame count mismatch"),
         ("poses of 10^12 columns", replace_poses("", shape=(10, HUGE, 4)), "unreadable hdf5"),
         ("10^12 confidences", replace("confidences/leftHand", shape=(HUGE,), dtype="f4"), "frame count mismatch"),
-        ("a chunk that inflates", inflate_a_chunk, "too large"),
+        ("a large chunk that inflates", inflate(5 * MEGABYTE, times=1), "too large"),
+        ("a small chunk that inflates", inflate(10, times=1), "too large"),
+        ("a small chunk that inflates twice", inflate(10, times=2), "too large"),
         ("2 MB of text, fixed", attribute("llm_description", lambda: np.bytes_(b"x" * 2 * MEGABYTE)), "too large"),
         ("2 MB of text, variable", attribute("llm_description", lambda: "x" * 2 * MEGABYTE), "too large"),
         ("60 MB of text, variable", attribute("llm_description", lambda: "x" * 60 * MEGABYTE), "too large"),

@@ -22,8 +22,8 @@ DEFAULT_INTRINSICS_SIZE = (1920, 1080)
 
 # An EgoDex file takes 4.7 kB a frame, a pose 64 bytes of these. Its longest attribute has some hundred bytes.
 _MAX_FILE_BYTES, _MAX_FILE_BYTES_PER_FRAME = 64 * 2**20, 16 * 2**10
-_MAX_READ_BYTES, _MAX_READ_BYTES_PER_FRAME = 2**19, 128  # at once, as HDF5 reads a text or a pose
-_MAX_ATTRIBUTE_BYTES = 2**19
+_MAX_READ_BYTES, _MAX_READ_BYTES_PER_FRAME = 2**17, 128  # at once, as HDF5 reads a text, a pose or a chunk of it
+_MAX_ATTRIBUTE_BYTES = 2**17
 _MAX_TEXTS = 64  # in an attribute; all can lie in one place, each as long as the longest read
 _MAX_CHUNK_BYTES = 64 * 2**20
 
@@ -139,6 +139,8 @@ class Annotation:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
         if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
             raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
+        if len(_compressors(dataset)) > 1:  # each can make a thousand bytes of one
+            raise self._error(Reason.TOO_LARGE, f"'{path}' is compressed more than once")
         return dataset
 
     def _object(self, path: str) -> Any:
@@ -159,6 +161,13 @@ class Annotation:
 
     def _error(self, reason: Reason, detail: str) -> EpisodeError:
         return EpisodeError(reason, f"Error loading trajectory {self._name}: {detail}")
+
+
+def _compressors(dataset: h5py.Dataset) -> list[int]:
+    """The filters that can make a chunk larger than it is in the file."""
+    pipeline = dataset.id.get_create_plist()
+    filters = [pipeline.get_filter(number)[0] for number in range(pipeline.get_nfilters())]
+    return [each for each in filters if each not in (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)]
 
 
 class _BoundedFile:
