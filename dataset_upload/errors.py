@@ -35,6 +35,11 @@ class Reason(StrEnum):
         return self in (Reason.MISSING_MP4, Reason.MISSING_HDF5, Reason.NO_DESCRIPTION)
 
 
+def one_line(text: str) -> str:
+    """A text without line breaks or anything else that a terminal obeys: names of files may hold all of it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class EpisodeError(Exception):
     """One episode that cannot become a row; it never costs another one.
 
@@ -44,7 +49,7 @@ class EpisodeError(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(reason, message)  # both, so that the error survives pickling between processes
         self.reason = reason
-        self.message = " ".join(message.split())
+        self.message = one_line(message)
 
     def __str__(self) -> str:
         return self.message

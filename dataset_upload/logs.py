@@ -7,18 +7,20 @@ import os
 import sys
 from typing import TextIO
 
+from dataset_upload.errors import one_line
+
 logger = logging.getLogger("dataset_upload")
 
 
 def say(line: str, stream: TextIO) -> None:
-    """Write a line above the progress bar.
+    """Write a line above the progress bar; whatever it holds, it stays one line.
 
     A full disk under a log file, or a pipe that nobody reads any more, silences the stream; it costs no run its work.
     """
     from tqdm import tqdm
 
     try:
-        tqdm.write(line, file=stream)
+        tqdm.write(one_line(line), file=stream)
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -46,7 +46,8 @@ def generate(config: GenerateConfig) -> int:
     limit = config.output.max_trajectories
     selected = select_round_robin(choose_tasks(loader.list_episodes(), config.dataset.tasks), limit)
     traffic = Traffic(archive_bytes=loader.remote_bytes(selected))
-    logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories\n")
+    logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories")
+    logger.info("")
 
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:

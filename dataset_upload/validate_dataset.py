@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NoReturn
 
-from dataset_upload.errors import UsageError
+from dataset_upload.errors import UsageError, one_line
 from dataset_upload.finished_dataset import FinishedDataset, open_dataset
 from dataset_upload.validation import dataset_checks, trajectory_checks
 from dataset_upload.validation.dataset_checks import DATASET_CHECKS
@@ -114,7 +114,7 @@ def print_table(findings: Sequence[Finding]) -> None:
         outcome = "FAIL" if finding.outcome == "fail" else finding.outcome
         print(f"{outcome}  {finding.check:<{width}}  {finding.holds}")
         for offender in finding.offenders:
-            print(f"      - {offender}")
+            print(f"      - {one_line(offender)}")
         if finding.num_offenders > len(finding.offenders):
             print(f"      - and {finding.num_offenders - len(finding.offenders):,} more")
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from dataset_upload.errors import UsageError
+from dataset_upload.errors import UsageError, one_line
 from dataset_upload.finished_dataset import FinishedDataset, StoredTrajectory, open_dataset
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -76,7 +76,7 @@ def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path) -> None:
         write_contact_sheet(trajectory, out / f"{name}_sheet.png")
         write_plot(trajectory, out / f"{name}_plot.png")
         write_overlay(trajectory, out / f"{name}_overlay.mp4")
-        print(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4")
+        print(one_line(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4"))
 
 
 def draw_report(dataset: FinishedDataset, out: Path) -> None:
@@ -91,7 +91,7 @@ def draw_rerun(trajectory: StoredTrajectory, path: Path) -> None:
     from dataset_upload.visualization.rerun_export import write_rerun
 
     write_rerun(trajectory, path)
-    print(f"{trajectory.source}: rerun {path}")
+    print(one_line(f"{trajectory.source}: rerun {path}"))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -164,6 +164,8 @@ class Video:
     @contextmanager
     def _container(self) -> Iterator[av.container.InputContainer]:
         """The container, just opened; whatever fails while it is open becomes an EpisodeError."""
+        if self._file.seek(0, 2) == 0:  # where FFmpeg would seek to before the start
+            raise self._unreadable("it is empty")
         try:
             check_claims(self._file, self._name)
             self._file.seek(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from dataset_upload.errors import EpisodeError, Reason
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.decoding import VideoFrames
 
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # what Python makes of such bytes in a file's name
 _ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
 
 
@@ -80,6 +82,8 @@ class EgoDexLoader:
             EpisodeError: a file is missing, cannot be read, or is damaged in its archive.
             StoppedError: the archive has changed, or is gone.
         """
+        if _NOT_UTF_8.search(f"{episode.part}/{episode.key}"):  # no row could hold it
+            raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error loading trajectory {episode}: Its name is not UTF-8")
         if episode.mp4 is None:
             raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode.hdf5}")
         if episode.hdf5 is None:

@@ -20,9 +20,11 @@ from dataset_upload.errors import EpisodeError, Reason
 DEFAULT_INTRINSICS = np.array([[736.6339, 0, 960], [0, 736.6339, 540], [0, 0, 1]], dtype=np.float32)
 DEFAULT_INTRINSICS_SIZE = (1920, 1080)
 
-# An EgoDex file takes 4.7 kB a frame and its longest attribute some hundred bytes.
+# An EgoDex file takes 4.7 kB a frame, a pose 64 bytes of these. Its longest attribute has some hundred bytes.
 _MAX_FILE_BYTES, _MAX_FILE_BYTES_PER_FRAME = 64 * 2**20, 16 * 2**10
-_MAX_ATTRIBUTE_BYTES = 2**20
+_MAX_READ_BYTES, _MAX_READ_BYTES_PER_FRAME = 2**17, 128  # at once, as HDF5 reads a text, a pose or a chunk of it
+_MAX_ATTRIBUTE_BYTES = 2**17
+_MAX_TEXTS = 64  # in an attribute; all can lie in one place, each as long as the longest read
 _MAX_CHUNK_BYTES = 64 * 2**20
 
 
@@ -36,14 +38,14 @@ class Annotation:
 
     def text(self, attribute: str) -> str | None:
         """A text attribute, stripped; None where it is absent or empty."""
-        value = self._attribute(attribute)
-        return (self._decode(value, attribute).strip() or None) if value is not None else None
+        texts = self.texts(attribute)
+        if len(texts) > 1:
+            raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is not one text but {len(texts)}")
+        return (texts[0].strip() or None) if texts else None
 
     def texts(self, attribute: str) -> list[str]:
         """An attribute that is an array of text; empty where it is absent."""
-        value = self._attribute(attribute)
-        items = [] if value is None else np.asarray(value).ravel().tolist()
-        return [self._decode(item, attribute) for item in items]
+        return [self._decode(value, attribute) for value in self._attribute(attribute)]
 
     def intrinsics(self, frame_size: tuple[int, int]) -> NDArray[np.float32]:
         """(3, 3) camera matrix in pixels of a frame of this (width, height)."""
@@ -102,17 +104,23 @@ class Annotation:
             confidences[:, column] = dataset[()]
         return confidences
 
-    def _attribute(self, name: str) -> Any:
+    def _attribute(self, name: str) -> list[Any]:
+        """An attribute's elements; none where it is absent or empty."""
         if name not in self._file.attrs:
-            return None
+            return []
         attribute = self._file.attrs.get_id(name)
-        if attribute.get_space().get_simple_extent_npoints() == 0:  # "Empty", or an array of no elements
-            return None
-        if attribute.get_storage_size() > _MAX_ATTRIBUTE_BYTES:
-            raise self._error(Reason.TOO_LARGE, f"attribute '{name}' is over {_MAX_ATTRIBUTE_BYTES} bytes")
-        return self._file.attrs[name]
+        num_elements = attribute.get_space().get_simple_extent_npoints()
+        if num_elements == 0:  # "Empty", or an array of no elements
+            return []
+        if num_elements > _MAX_TEXTS or attribute.get_storage_size() > _MAX_ATTRIBUTE_BYTES:
+            limit = f"{_MAX_TEXTS} elements or {_MAX_ATTRIBUTE_BYTES} bytes"
+            raise self._error(Reason.TOO_LARGE, f"attribute '{name}' has over {limit}")
+        elements: list[Any] = np.asarray(self._file.attrs[name]).ravel().tolist()
+        return elements
 
     def _decode(self, value: Any, attribute: str) -> str:
+        if not isinstance(value, str | bytes | int):
+            raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is no text")
         try:
             text = value.decode() if isinstance(value, bytes) else str(value)
             text.encode()  # h5py passes bytes that are not UTF-8 on as lone surrogates
@@ -131,6 +139,8 @@ class Annotation:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
         if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
             raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
+        if len(_compressors(dataset)) > 1:  # each can make a thousand bytes of one
+            raise self._error(Reason.TOO_LARGE, f"'{path}' is compressed more than once")
         return dataset
 
     def _object(self, path: str) -> Any:
@@ -153,6 +163,29 @@ class Annotation:
         return EpisodeError(reason, f"Error loading trajectory {self._name}: {detail}")
 
 
+def _compressors(dataset: h5py.Dataset) -> list[int]:
+    """The filters that can make a chunk larger than it is in the file."""
+    pipeline = dataset.id.get_create_plist()
+    filters = [pipeline.get_filter(number)[0] for number in range(pipeline.get_nfilters())]
+    return [each for each in filters if each not in (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)]
+
+
+class _BoundedFile:
+    """A file for HDF5 that refuses to read much at once, as for a text of many megabytes, whose size nothing tells."""
+
+    def __init__(self, file: Any, name: str, max_read_bytes: int) -> None:
+        self._file = file
+        self._name = name
+        self._max_read_bytes = max_read_bytes
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def readinto(self, buffer: memoryview) -> Any:
+        if len(buffer) > self._max_read_bytes:
+            size = f"{len(buffer)} bytes in one piece, at most {self._max_read_bytes} make sense"
+            raise EpisodeError(Reason.TOO_LARGE, f"Error loading trajectory {self._name}: {size}")
+        return self._file.readinto(buffer)
+
+
 @contextmanager
 def open_annotation(file: BinaryIO, name: str, *, num_frames: int) -> Iterator[Annotation]:
     """Open an HDF5 file.
@@ -160,7 +193,7 @@ def open_annotation(file: BinaryIO, name: str, *, num_frames: int) -> Iterator[A
     Args:
         file: seekable.
         name: what error messages call it.
-        num_frames: frames of the video that it belongs to; bounds its size.
+        num_frames: frames of the video that it belongs to; bounds the size of the file and of each part.
 
     Raises:
         EpisodeError: it is no HDF5 file, too large, or damaged wherever it is read inside the `with`.
@@ -169,8 +202,9 @@ def open_annotation(file: BinaryIO, name: str, *, num_frames: int) -> Iterator[A
     if file.seek(0, 2) > max_bytes:
         size = f"{file.tell()} bytes for {num_frames} frames"
         raise EpisodeError(Reason.TOO_LARGE, f"Error loading trajectory {name}: {size}, at most {max_bytes} make sense")
+    bounded = _BoundedFile(file, name, _MAX_READ_BYTES + num_frames * _MAX_READ_BYTES_PER_FRAME)
     try:
-        with h5py.File(file, "r") as hdf5:
+        with h5py.File(bounded, "r") as hdf5:
             yield Annotation(hdf5, name)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         # h5py's ways to say that a file is cut short or damaged.

@@ -6,9 +6,11 @@ outside this module and those that it uses knows the difference.
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -132,11 +134,20 @@ def fetch(hdf5: File, mp4: File) -> EpisodeFiles:
 def open_file(path: str) -> BinaryIO:
     """Open a plain file for reading."""
     try:
-        return open(path, "rb")
+        return open(path, "rb", opener=_open_plain)
     except PermissionError as error:
         raise EpisodeError(Reason.PERMISSION_DENIED, f"Error loading trajectory {path}: Permission denied") from error
     except OSError as error:
         raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error loading trajectory {path}: {error.strerror}") from error
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file unless it is a pipe, which has to be waited for, or a device, which may have no end."""
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "Not a plain file", path)
+    return handle
 
 
 # Getting an episode's files ready ---------------------------------------------------------------------------------
