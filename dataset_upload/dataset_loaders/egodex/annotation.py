@@ -26,15 +26,17 @@ _MAX_READ_BYTES, _MAX_READ_BYTES_PER_FRAME = 2**17, 128  # at once, as HDF5 read
 _MAX_ATTRIBUTE_BYTES = 2**17
 _MAX_TEXTS = 64  # in an attribute; all can lie in one place, each as long as the longest read
 _MAX_CHUNK_BYTES = 64 * 2**20
+_KEEP_SIZE = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}  # each other filter can make a thousand bytes of one
 
 
 class Annotation:
     """An open HDF5 file; `name` is what error messages call it."""
 
     def __init__(self, file: h5py.File, name: str) -> None:
-        self._file = file
+        self._attributes = file.attrs
         self._name = name
-        self._objects: dict[str, Any] = {"": file}
+        # By path. HDF5's own handles: h5py's objects around them would take longer than all the rest.
+        self._objects: dict[str, Any] = {"": file.id}
 
     def text(self, attribute: str) -> str | None:
         """A text attribute, stripped; None where it is absent or empty."""
@@ -51,7 +53,7 @@ class Annotation:
         """(3, 3) camera matrix in pixels of a frame of this (width, height)."""
         stored = self._dataset("camera/intrinsic")
         if stored is not None and stored.shape == (3, 3):
-            matrix: NDArray[np.float32] = stored[()].astype(np.float32)
+            matrix = _read(stored)
             if not np.isfinite(matrix).all():
                 raise self._error(Reason.NAN_POSES, "'camera/intrinsic' holds NaN or infinity")
             return matrix
@@ -71,9 +73,10 @@ class Annotation:
             dataset = self._dataset(f"transforms/{name}")
             if dataset is None:
                 raise self._error(Reason.MISSING_JOINT, f"no pose 'transforms/{name}'")
-            if dataset.ndim != 3 or dataset.shape[1:] != (4, 4):
-                raise self._error(Reason.UNREADABLE_HDF5, f"'transforms/{name}' has shape {dataset.shape}")
-            lengths.add(len(dataset))
+            shape = dataset.shape
+            if shape[1:] != (4, 4):
+                raise self._error(Reason.UNREADABLE_HDF5, f"'transforms/{name}' has shape {shape}")
+            lengths.add(shape[0])
         if len(lengths) > 1:
             raise self._error(Reason.FRAME_COUNT_MISMATCH, f"poses have {min(lengths)} to {max(lengths)} rows")
         (length,) = lengths
@@ -83,8 +86,7 @@ class Annotation:
 
     def pose(self, name: str) -> NDArray[np.float32]:
         """(N, 4, 4) pose-to-world transforms, positions in metres. Raises EpisodeError if one holds a NaN."""
-        dataset = self._dataset(f"transforms/{name}")
-        pose: NDArray[np.float32] = dataset[()].astype(np.float32, copy=False)
+        pose = _read(self._dataset(f"transforms/{name}"))
         if not np.isfinite(pose).all():
             raise self._error(Reason.NAN_POSES, f"'transforms/{name}' holds NaN or infinity")
         return pose
@@ -101,21 +103,21 @@ class Annotation:
             if dataset.shape != (num_frames,):
                 shapes = f"'confidences/{name}' has shape {dataset.shape}, the poses have {num_frames} rows"
                 raise self._error(Reason.FRAME_COUNT_MISMATCH, shapes)
-            confidences[:, column] = dataset[()]
+            confidences[:, column] = _read(dataset)
         return confidences
 
     def _attribute(self, name: str) -> list[Any]:
         """An attribute's elements; none where it is absent or empty."""
-        if name not in self._file.attrs:
+        if name not in self._attributes:
             return []
-        attribute = self._file.attrs.get_id(name)
+        attribute = self._attributes.get_id(name)
         num_elements = attribute.get_space().get_simple_extent_npoints()
         if num_elements == 0:  # "Empty", or an array of no elements
             return []
         if num_elements > _MAX_TEXTS or attribute.get_storage_size() > _MAX_ATTRIBUTE_BYTES:
             limit = f"{_MAX_TEXTS} elements or {_MAX_ATTRIBUTE_BYTES} bytes"
             raise self._error(Reason.TOO_LARGE, f"attribute '{name}' has over {limit}")
-        elements: list[Any] = np.asarray(self._file.attrs[name]).ravel().tolist()
+        elements: list[Any] = np.asarray(self._attributes[name]).ravel().tolist()
         return elements
 
     def _decode(self, value: Any, attribute: str) -> str:
@@ -129,45 +131,54 @@ class Annotation:
         return text
 
     def _dataset(self, path: str) -> Any:
-        """A dataset of numbers that lies in this file; None where there is none of that name."""
+        """A dataset of numbers; None where there is none of that name."""
         dataset = self._object(path)
-        if dataset is None:
-            return None
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+        if isinstance(dataset, h5py.h5g.GroupID):
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
-        if dataset.external or dataset.is_virtual:
-            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
-        if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
-            raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
-        if len(_compressors(dataset)) > 1:  # each can make a thousand bytes of one
-            raise self._error(Reason.TOO_LARGE, f"'{path}' is compressed more than once")
         return dataset
 
     def _object(self, path: str) -> Any:
-        """A group or dataset, opened once; a link that could lead out of the file is not followed."""
+        """A group, or a dataset of numbers that lies in this file; opened once. None where there is neither."""
         if path not in self._objects:
-            group, _, name = path.rpartition("/")
-            parent = self._object(group)
-            self._objects[path] = self._child(parent, name) if isinstance(parent, h5py.Group) else None
+            group_path, _, name = path.rpartition("/")
+            group = self._object(group_path)
+            self._objects[path] = self._open(group, name, path) if isinstance(group, h5py.h5g.GroupID) else None
         return self._objects[path]
 
-    def _child(self, group: h5py.Group, name: str) -> Any:
-        links = group.id.links
+    def _open(self, group: Any, name: str, path: str) -> Any:
+        links = group.links
         if not links.exists(name.encode()):
             return None
         if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise self._error(Reason.UNREADABLE_HDF5, f"'{name}' is a link to elsewhere")
-        return group[name]
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is a link to elsewhere")
+        opened = h5py.h5o.open(group, name.encode())
+        if not isinstance(opened, h5py.h5g.GroupID):
+            self._check_storage(opened, path)
+        return opened
+
+    def _check_storage(self, dataset: Any, path: str) -> None:
+        if not isinstance(dataset, h5py.h5d.DatasetID) or dataset.dtype.kind != "f":
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
+        storage = dataset.get_create_plist()
+        layout = storage.get_layout()
+        if layout == h5py.h5d.VIRTUAL or storage.get_external_count():
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
+        if layout != h5py.h5d.CHUNKED:
+            return
+        if math.prod(storage.get_chunk()) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
+            raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
+        filters = [storage.get_filter(number)[0] for number in range(storage.get_nfilters())]
+        if sum(each not in _KEEP_SIZE for each in filters) > 1:
+            raise self._error(Reason.TOO_LARGE, f"'{path}' is compressed more than once")
 
     def _error(self, reason: Reason, detail: str) -> EpisodeError:
         return EpisodeError(reason, f"Error loading trajectory {self._name}: {detail}")
 
 
-def _compressors(dataset: h5py.Dataset) -> list[int]:
-    """The filters that can make a chunk larger than it is in the file."""
-    pipeline = dataset.id.get_create_plist()
-    filters = [pipeline.get_filter(number)[0] for number in range(pipeline.get_nfilters())]
-    return [each for each in filters if each not in (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)]
+def _read(dataset: Any) -> NDArray[np.float32]:
+    values = np.empty(dataset.shape, np.float32)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    return values
 
 
 class _BoundedFile:
