@@ -93,7 +93,7 @@ class Converter:
             clip_file = self.incoming / Path(job.clip).name
             try:
                 frame_names = self._write_clip(frames, clip_file)
-                num_bytes, sha256 = _flush_to_disk(clip_file)
+                num_bytes, sha256 = flush_to_disk(clip_file)
             except OSError as error:
                 raise StoppedError(f"Cannot write {clip_file}: {error.strerror}") from error
         frame_paths = [f"{job.clip}/{name}" for name in frame_names] or job.clip
@@ -166,7 +166,7 @@ def make_row(
     }
 
 
-def _flush_to_disk(clip_file: Path) -> tuple[int, str]:
+def flush_to_disk(clip_file: Path) -> tuple[int, str]:
     """Make a clip survive a power cut; returns its size in bytes and its SHA-256."""
     files = sorted(clip_file.iterdir()) if clip_file.is_dir() else [clip_file]
     num_bytes, digest = 0, hashlib.sha256()

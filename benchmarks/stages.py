@@ -1,0 +1,173 @@
+"""Where the time of an episode goes, and what all of EgoDex takes therefore.
+
+    uv run python benchmarks/stages.py --episodes /path/to/egodex/test
+
+Times each stage of converting an episode in the worker, then what the main process does with the result; CPU seconds,
+medians over rounds. The episode is as long as EgoDex's are on average, made by repeating one packet by packet. From the
+sums follow the hours for a part and for all of EgoDex on a number of cores, and the rate at which they read. Without
+--episodes a miniature EgoDex is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the converter's processes
+
+from convert import find_episodes, machine, repeat_episode
+
+from dataset_upload.config import DecodeScale, GenerateConfig
+from dataset_upload.conversion import Conversion, Converter, Job, flush_to_disk, make_row
+from dataset_upload.dataset_loaders.egodex import EgoDexLoader
+from dataset_upload.dataset_loaders.egodex.archive import Episode
+from dataset_upload.language import TextEncoder
+from dataset_upload.ledger import Entry, Ledger
+from dataset_upload.make_mini_egodex import make_mini_egodex
+from dataset_upload.video.encoding import write_mp4
+from dataset_upload.video.geometry import decode_reduction, plan_resize
+from dataset_upload.video.sampling import sample_indices
+from dataset_upload.writers.rfm import RfmWriter
+
+MEAN_FRAMES = 265  # of an EgoDex episode
+EPISODES = {"test": 3_243, "a part": 62_960, "all of EgoDex": 338_000}
+CORES = (2, 16, 64)
+
+
+class Stopwatch:
+    """CPU milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + 1e3 * (time.process_time() - start)
+
+
+def time_worker(job: Job, loader: EgoDexLoader, folder: Path, decode_scale: DecodeScale) -> Stopwatch:
+    """What a worker does, as `Converter` does it, but each stage to its end before the next."""
+    watch = Stopwatch()
+    with watch.stage("read poses and text, find the packets"):
+        trajectory = loader.load(job.episode)
+        indices = sample_indices(len(trajectory["frames"]), 32)
+    with trajectory["frames"].open() as video:
+        full = plan_resize(video.size_at(0), "stretch", 256)
+        reduction = decode_reduction(decode_scale, full, video.max_reduction)
+        resize = plan_resize(video.size_at(reduction), "stretch", 256)
+        decoded = video.decode(indices, reduction=reduction)
+        frames = []
+        for _ in indices:
+            with watch.stage("decode"):
+                frame = next(decoded)
+            with watch.stage("scale"):
+                frames.append(resize.apply(frame))
+    with watch.stage("encode and flush to disk"):
+        write_mp4(frames, folder / "clip.mp4", fps=30, crf=18)
+        flush_to_disk(folder / "clip.mp4")
+    with watch.stage("make the record, send it"):
+        pickle.dumps(make_row(trajectory, indices, job.clip, trajectory["intrinsics"]))
+    return watch
+
+
+def time_parent(
+    job: Job, convert: Callable[[Job], Conversion], writer: RfmWriter, ledger: Ledger, encoder: TextEncoder, text: str
+) -> Stopwatch:
+    """What the main process does with a worker's result."""
+    watch = Stopwatch()
+    conversion = convert(job)
+    with watch.stage("vector of a text not seen before"):
+        vector = encoder.encode(text)
+    with watch.stage("keep the record"):
+        writer.add(job, conversion, lang_vector=vector)
+    with watch.stage("enter it in the ledger"):
+        ledger.append(Entry.of_conversion(job, conversion))
+    return watch
+
+
+def median_stages(watches: list[Stopwatch]) -> dict[str, float]:
+    return {name: statistics.median(watch.milliseconds[name] for watch in watches) for name in watches[0].milliseconds}
+
+
+def frames_decoded(episode: Path) -> tuple[int, int]:
+    """How many of an episode's frames are decoded for 32, and the bytes of their packets."""
+    import av
+
+    with av.open(str(episode.with_suffix(".mp4"))) as container:
+        entries = [(entry.is_keyframe, entry.size) for entry in container.streams.video[0].index_entries]
+    keyframes = [number for number, (is_keyframe, _) in enumerate(entries) if is_keyframe]
+    last_wanted = {
+        max(keyframe for keyframe in keyframes if keyframe <= index): index
+        for index in sample_indices(len(entries), 32).tolist()
+    }
+    sizes = [entries[number][1] for first, last in last_wanted.items() for number in range(first, last + 1)]
+    return len(sizes), sum(sizes)
+
+
+def cost_model(worker_ms: float, parent_ms: float, episode_bytes: int) -> Iterator[str]:
+    """The hours for parts of EgoDex: the workers share their work, the main process does its own alone."""
+    yield "| cores | episodes/s | reads, MB/s | " + " | ".join(f"{name}, hours" for name in EPISODES) + " |"
+    yield "| ---: | ---: | ---: | " + " | ".join("---:" for _ in EPISODES) + " |"
+    for cores in CORES:
+        rate = min(cores * 1e3 / (worker_ms + parent_ms), 1e3 / parent_ms)
+        hours = " | ".join(f"{count / rate / 3600:.2g}" for count in EPISODES.values())
+        yield f"| {cores} | {rate:.1f} | {rate * episode_bytes / 1e6:.0f} | {hours} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--episodes", type=Path, help="folder of an EgoDex part (default: a miniature one is drawn)")
+    parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured (default: 15)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        if options.episodes is None:
+            options.episodes = scratch / "mini"
+            make_mini_egodex(options.episodes, episodes=1, frames=(90, 170))
+        episode = repeat_episode(find_episodes(options.episodes)[0], MEAN_FRAMES, scratch / "mean")
+        listed = Episode("mean/265", "part", "mean", f"{episode}.hdf5", f"{episode}.mp4")
+        config = GenerateConfig()
+        loader = EgoDexLoader("", "benchmark")
+        (scratch / "out" / ".work").mkdir(parents=True)
+        writer = RfmWriter(scratch / "out", use_video=True)
+        convert = Converter(loader, config.output, writer.new_incoming_folder())
+        encoder = TextEncoder()
+        worker: dict[DecodeScale, list[Stopwatch]] = {"exact": [], "auto": [], "fast": []}
+        parent = []
+        with Ledger(scratch / "out" / "ledger.jsonl", {}) as ledger:
+            for number in range(options.rounds + 1):
+                job = Job(listed, listed.key, number, f"out/batch_0000/{number}.mp4", (0, (0,)))
+                for scale, watches in worker.items():
+                    watches.append(time_worker(job, loader, scratch, scale))
+                text = f"Pick up the stapler number {number} from the metal table and place it in the box lid."
+                parent.append(time_parent(job, convert, writer, ledger, encoder, text))
+        num_decoded, decoded_bytes = frames_decoded(episode)
+        hdf5_bytes, mp4_bytes = (episode.with_suffix(suffix).stat().st_size for suffix in (".hdf5", ".mp4"))
+
+    print(machine(), "\n")
+    print(f"{MEAN_FRAMES} frames, {mp4_bytes / 1e6:.2f} MB of video, {hdf5_bytes / 1e6:.2f} MB of poses;", end=" ")
+    print(f"{num_decoded} frames of {decoded_bytes / 1e6:.2f} MB are decoded for 32.\n")
+    by_scale = {scale: median_stages(watches[1:]) for scale, watches in worker.items()}
+    print("| stage, CPU ms | exact | auto | fast |\n| --- | ---: | ---: | ---: |")
+    for name in by_scale["auto"]:
+        print(f"| {name} | " + " | ".join(f"{stages[name]:.1f}" for stages in by_scale.values()) + " |")
+    sums = {scale: sum(stages.values()) for scale, stages in by_scale.items()}
+    print("| **worker** | " + " | ".join(f"**{total:.0f}**" for total in sums.values()) + " |")
+    of_parent = median_stages(parent[1:])
+    for name, milliseconds in of_parent.items():
+        print(f"| main process: {name} | {milliseconds:.1f} | {milliseconds:.1f} | {milliseconds:.1f} |")
+    print()
+    print("\n".join(cost_model(sums["auto"], sum(of_parent.values()), mp4_bytes + hdf5_bytes)))
+
+
+if __name__ == "__main__":
+    main()
