@@ -17,7 +17,7 @@ import hashlib
 import importlib.util
 import math
 from contextlib import suppress
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,26 +191,23 @@ def sentence_vector(token_ids: list[int], weights: Weights) -> NDArray[np.float3
     return (sentence / np.linalg.norm(sentence)).astype(np.float32)
 
 
+def _vector(text: str, tokenizer: Tokenizer, weights: Weights) -> NDArray[np.float32]:
+    vector = sentence_vector(tokenizer.encode(text).ids, weights)
+    vector.flags.writeable = False  # everyone who asks for this text shares it
+    return vector
+
+
 class TextEncoder:
     """Turns task texts into vectors. The first text loads the model (0.6 s, 170 MB)."""
 
     def __init__(self, cache_size: int = 4096) -> None:
         """`cache_size`: of how many texts, those used last, the vectors are kept (1.5 kB each)."""
-        self._cached = lru_cache(cache_size)(self._compute)
+        model = cache(load_model)  # of no cycle: the memory is free as soon as nobody has the encoder
+        self._vector = lru_cache(cache_size)(lambda text: _vector(text, *model()))
 
     def encode(self, text: str) -> NDArray[np.float32]:
         """The vector of `text`: (384,) float32, unit norm, read-only. Text beyond 256 tokens does not count.
 
         Raises LanguageModelError where the model's files are missing or are not the expected ones.
         """
-        return self._cached(text)
-
-    @cached_property
-    def _model(self) -> tuple[Tokenizer, Weights]:
-        return load_model()
-
-    def _compute(self, text: str) -> NDArray[np.float32]:
-        tokenizer, weights = self._model
-        vector = sentence_vector(tokenizer.encode(text).ids, weights)
-        vector.flags.writeable = False  # everyone who asks for this text shares it
-        return vector
+        return self._vector(text)

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from dataset_upload.dataset_loaders.egodex.actions import HAND_JOINTS
 from dataset_upload.make_mini_egodex import (
     FINGERTIP_RGB,
-    make_mini_egodex,
     project,
     read_frame_number,
     write_episode,
@@ -402,66 +401,6 @@ def read_all(terminal: int) -> Iterator[bytes]:
 
 
 # How it ends -----------------------------------------------------------------------------------------------
-
-FAILING = {
-    "truncated_hdf5": "unreadable hdf5",
-    "truncated_mp4": "unreadable video",
-    "missing_joint": "missing joint",
-    "nan_poses": "nan poses",
-    "frame_mismatch": "frame count mismatch",
-}
-
-
-class Broken(NamedTuple):
-    mini: MiniEgoDex
-    dataset: Dataset
-    lines: list[str]
-
-
-@pytest.fixture(scope="module")
-def broken(convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Broken:
-    """Two good episodes among five broken ones, converted by two workers: exit code 1."""
-    path = tmp_path_factory.mktemp("broken") / "test"
-    tasks = ["add_remove_lid", "open_close_box"]
-    records = make_mini_egodex(path, episodes=2, size=(320, 180), frames=20, tasks=tasks, irregularities=[*FAILING])
-    run = convert(path, path.parent, workers=2, exit_code=1)
-    return Broken(MiniEgoDex(path, {record.key: record for record in records}), Dataset(path.parent), run.lines)
-
-
-def test_one_bad_episode_never_costs_another(broken: Broken) -> None:
-    assert [row["source"] for row in broken.dataset.rows] == ["add_remove_lid/0", "open_close_box/0"]
-
-
-def test_each_failure_is_one_ledger_line_with_a_named_reason(broken: Broken) -> None:
-    _, *entries = (json.loads(line) for line in (broken.dataset.folder / "ledger.jsonl").read_text().splitlines())
-    reasons = {entry["key"]: (entry["status"], entry.get("reason")) for entry in entries}
-    assert len(entries) == len(reasons) == 7
-    for irregularity, reason in FAILING.items():
-        assert reasons[broken.mini.with_irregularity(irregularity).key] == ("failed", reason)
-
-
-def test_each_failure_is_said_in_one_line_that_names_the_file(broken: Broken) -> None:
-    def said(irregularity: str, suffix: str) -> str:
-        path = f"{broken.mini.path / broken.mini.with_irregularity(irregularity).key}{suffix}"
-        (line,) = (line for line in broken.lines if path in line)
-        return line.replace(path, "PATH")
-
-    assert said("truncated_hdf5", ".hdf5").startswith("Error loading trajectory PATH: Unable to open file")
-    assert said("truncated_mp4", ".mp4").startswith("Error: Could not open video file: PATH")
-    for irregularity in ("missing_joint", "nan_poses", "frame_mismatch"):
-        assert said(irregularity, ".hdf5").startswith("Error loading trajectory PATH: ")
-    assert not any("Traceback" in line for line in broken.lines)
-
-
-def test_failures_are_counted_by_reason_in_the_last_lines(broken: Broken) -> None:
-    (line,) = (line for line in broken.lines if line.startswith("Failed:"))
-    assert line.startswith("Failed:  5 (")
-    assert all(f"1 {reason}" in line for reason in FAILING.values())
-
-
-def test_a_failure_leaves_no_clip(broken: Broken) -> None:
-    clips = sorted(str(path.relative_to(broken.dataset.output_dir)) for path in broken.dataset.folder.rglob("*.mp4"))
-    assert clips == sorted(row["frames"] for row in broken.dataset.rows)
 
 
 def test_the_unedited_command_of_the_guide_is_refused_for_its_placeholder(

@@ -1,0 +1,165 @@
+"""What a large dataset costs a run that has little or nothing to do: seconds from start to end, peak memory.
+
+    uv run python benchmarks/resume.py
+
+A dataset of 100,000 episodes is made up which the command takes for finished: sources of some bytes in 100 tasks, clips
+of zeros, and ledger, tables and conversion.json as the command itself leaves them, each row with the poses of one drawn
+episode, shaken. Then, each in a new process: listing the episodes; the command with nothing to do; the command with one
+episode more, for which it writes all tables anew. Takes some minutes and 10 GB of disk, which are given back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from convert import machine
+
+from dataset_upload.config import parse_config
+from dataset_upload.conversion import Job
+from dataset_upload.dataset_loaders import make_loader
+from dataset_upload.generate_hf_dataset import main as generate
+from dataset_upload.make_mini_egodex import write_episode
+from dataset_upload.pipeline import make_jobs, open_ledger, write_dataset
+from dataset_upload.selection import select_round_robin
+from dataset_upload.writers.rfm import RfmWriter
+
+NUM_TASKS = 100
+LISTING, NOTHING, ONE_MORE = "listing the episodes", "nothing to do", "one episode more"
+BARS = {LISTING: "3 s", NOTHING: "5 s, 300 MB", ONE_MORE: "500 MB"}
+
+
+def command(source: Path, output_dir: Path) -> list[str]:
+    """The command's options."""
+    return [
+        f"--dataset.dataset_path={source}",
+        f"--output.output_dir={output_dir}",
+        "--output.max_trajectories=-1",
+    ]
+
+
+class MadeUpWriter(RfmWriter):
+    """Finds a record waiting for every episode: always the same, but with other poses, and the episode's own names."""
+
+    def __init__(self, folder: Path, record: pa.RecordBatch, own: Mapping[int, Mapping[str, str]]) -> None:
+        super().__init__(folder, use_video=True)
+        self._record = record
+        self._own = own  # id, source and clip, by clip number
+        self._noise = np.random.default_rng(0)
+
+    def _read_record(self, clip_number: int) -> pa.RecordBatch:
+        own = self._own[clip_number]
+        columns = [
+            pa.array([own[name]]) if name in own else shaken(column, self._noise)
+            for name, column in zip(self._record.schema.names, self._record.columns, strict=True)
+        ]
+        return pa.record_batch(columns, self._record.schema)
+
+
+def shaken(array: pa.Array, noise: np.random.Generator) -> pa.Array:
+    """An array with other 32-bit floats, so that it can be compressed no better than one of another episode."""
+    if pa.types.is_list(array.type) and array.null_count == 0:
+        return pa.ListArray.from_arrays(array.offsets, shaken(array.values, noise))
+    if array.type == pa.float32() and array.null_count == 0:
+        return pa.array(array.to_numpy() + noise.normal(0, 0.01, len(array)).astype(np.float32))
+    return array
+
+
+def make_up(folder: Path, count: int) -> None:
+    """Write a source of `count` episodes and a dataset that holds them all."""
+    write_episode(folder / "drawn", "basic_pick_and_place", 0, frames=90, size=(320, 180))
+    generate(command(folder / "drawn", folder / "one"))
+    for number in range(count):
+        task = folder / "test" / f"task_{number % NUM_TASKS:02d}"
+        task.mkdir(parents=True, exist_ok=True)
+        for suffix in (".hdf5", ".mp4"):
+            (task / f"{number // NUM_TASKS}{suffix}").write_bytes(b"made up")
+
+    config = parse_config(command(folder / "test", folder / "out"))
+    loader = make_loader(config)
+    dataset, one = (folder / out / config.dataset.dataset_name for out in ("out", "one"))
+    with open_ledger(one, config) as ledger_of_one:
+        (entry,) = ledger_of_one.entries.values()
+    (record,) = RfmWriter(one, use_video=True)._stored_rows()
+    (dataset / ".work").mkdir(parents=True)
+    with open_ledger(dataset, config) as ledger:
+        jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger, config)
+        for job in jobs:
+            write_clip(dataset.parent / job.clip, entry.clip_bytes or 0)
+            num_bytes, versions = job.source_state
+            state = {"source_bytes": num_bytes, "source_versions": versions}
+            ledger.append(entry._replace(key=job.key, clip=job.clip_number, **state))
+        own = {job.clip_number: own_columns(job, loader.trajectory_id(job.episode)) for job in jobs}
+        write_dataset(dataset, loader, ledger, MadeUpWriter(dataset, record, own), config)
+
+
+def own_columns(job: Job, trajectory_id: str) -> dict[str, str]:
+    return {"id": trajectory_id, "source": job.key, "frames": job.clip}
+
+
+def write_clip(path: Path, num_bytes: int) -> None:
+    """A clip of which there is nothing but its size."""
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    os.truncate(path, num_bytes)
+
+
+def act(step: str, folder: Path, count: int) -> None:
+    """Do one step in this process; prints its peak memory."""
+    options = command(folder / "test", folder / "out")
+    if step == "make up":
+        make_up(folder, count)
+    elif step == LISTING:
+        make_loader(parse_config(options)).list_episodes()
+    else:
+        generate(options)
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None
+    print(peak[1])
+
+
+def measure(step: str, folder: Path, count: int) -> tuple[float, float, list[str]]:
+    """Do one step in a new process: (seconds, megabytes, what it said)."""
+    start = time.monotonic()
+    arguments = [sys.executable, __file__, "--step", step, "--folder", str(folder), "--episodes", str(count)]
+    output = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return time.monotonic() - start, int(output[-1]) * 1024 / 1e6, output[:-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--episodes", type=int, default=100_000, help="of the dataset (default: 100000)")
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        act(options.step, options.folder, options.episodes)
+        return
+    print(machine(), "\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        measure("make up", folder, options.episodes)
+        print(f"| {options.episodes:,} episodes | s | peak MB | bar |")
+        print("| --- | ---: | ---: | --- |")
+        for step in BARS:
+            if step == ONE_MORE:
+                shutil.copytree(folder / "drawn" / "basic_pick_and_place", folder / "test" / "task_new")
+            seconds, megabytes, said = measure(step, folder, options.episodes)
+            if step != LISTING:
+                num_episodes = options.episodes + (step == ONE_MORE)
+                assert f"Done:    {num_episodes}" in said, said
+            print(f"| {step} | {seconds:.1f} | {megabytes:.0f} | {BARS[step]} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

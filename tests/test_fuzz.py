@@ -1,0 +1,216 @@
+"""Flipped bits and lost ends: an episode fails by name, or its row is what a plain read of its corrupt files gives."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import h5py
+import numpy as np
+import pytest
+from conftest import Convert, Dataset
+from numpy.typing import NDArray
+from reliability_helpers import outcomes
+
+from dataset_upload.dataset_loaders.egodex.actions import CONFIDENCE_JOINTS, HAND_JOINTS
+from dataset_upload.errors import Reason
+from dataset_upload.make_mini_egodex import make_mini_egodex
+from dataset_upload.video.encoding import write_mp4
+from dataset_upload.video.geometry import plan_resize
+
+pytestmark = pytest.mark.slow
+
+FRAME_SIZE = 64
+# Between two frames of a clip lie some that the converter need not decode, whereas a plain decode does.
+OPTIONS = (
+    "--output.max_trajectories=-1",
+    f"--output.frame_size={FRAME_SIZE}",
+    "--output.max_frames=5",
+    "--output.decode_scale=exact",
+    "--output.episode_timeout_s=30",
+)
+
+
+# Corruption ------------------------------------------------------------------------------------------------
+
+
+def flip_bits(path: Path, dice: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    for _ in range(dice.choice([1, 1, 2, 4, 16])):
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    path.write_bytes(data)
+
+
+def cut(path: Path, dice: random.Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: dice.randrange(len(data))])
+
+
+def both(spoil: Callable[[Path, random.Random], None]) -> Callable[[Path, Path, random.Random], None]:
+    def act(hdf5: Path, mp4: Path, dice: random.Random) -> None:
+        spoil(hdf5, dice)
+        spoil(mp4, dice)
+
+    return act
+
+
+# What is done to an episode by the name of its task's folder, and how often.
+CORRUPTIONS: dict[str, tuple[int, Callable[[Path, Path, random.Random], None]]] = {
+    "hdf5_bits": (120, lambda hdf5, mp4, dice: flip_bits(hdf5, dice)),
+    "mp4_bits": (120, lambda hdf5, mp4, dice: flip_bits(mp4, dice)),
+    "bits_of_both": (40, both(flip_bits)),
+    "hdf5_cut": (20, lambda hdf5, mp4, dice: cut(hdf5, dice)),
+    "mp4_cut": (20, lambda hdf5, mp4, dice: cut(mp4, dice)),
+}
+
+
+def corrupt_part(sound: Path, part: Path) -> list[str]:
+    """Write corrupted episodes; returns their keys, which are the seeds: <corruption>/<number>."""
+    whole = sorted(sound.glob("*/*.hdf5"))
+    keys = [f"{name}/{number}" for name, (count, _) in CORRUPTIONS.items() for number in range(count)]
+    for key in keys:
+        dice = random.Random(key)
+        hdf5, mp4 = part / f"{key}.hdf5", part / f"{key}.mp4"
+        hdf5.parent.mkdir(parents=True, exist_ok=True)
+        original = dice.choice(whole)
+        shutil.copy(original, hdf5)
+        shutil.copy(original.with_suffix(".mp4"), mp4)
+        _, spoil = CORRUPTIONS[hdf5.parent.name]
+        spoil(hdf5, mp4, dice)
+    return keys
+
+
+# Plain reading ---------------------------------------------------------------------------------------------
+
+
+def containers_notice(hdf5: Path, mp4: Path) -> bool:
+    """Whether libhdf5 or FFmpeg's demuxer finds anything wrong, all that they hold being read."""
+    try:
+        with h5py.File(hdf5) as file:
+            file.visititems(lambda _, item: item[()].shape and None if isinstance(item, h5py.Dataset) else None)
+            dict(file.attrs)
+        with av.open(str(mp4)) as container:
+            (stream,) = container.streams
+            assert isinstance(stream, av.VideoStream)
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            return len(packets) != stream.frames or any(packet.is_corrupt for packet in packets)
+    except Exception:
+        return True
+
+
+def decode_plainly(mp4: Path) -> list[av.VideoFrame]:
+    """Every frame that a decode from start to end gives; a packet that the decoder refuses gives none."""
+    frames: list[av.VideoFrame] = []
+    with av.open(str(mp4)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for packet in container.demux(stream):
+            try:
+                frames += packet.decode()
+            except av.error.InvalidDataError:
+                pass
+    return frames
+
+
+def plain_clip(mp4: Path, row: dict[str, Any], path: Path) -> bytes:
+    """The clip of a row's frames, taken from a plain decode."""
+    frames = decode_plainly(mp4)
+    if len(frames) == row["source_num_frames"]:
+        wanted = [frames[index] for index in row["frame_indices"]]
+    else:  # a frame between those of the clip was refused: the others are known by their time
+        by_time = {round(float(frame.time or 0) - float(frames[0].time or 0), 6): frame for frame in frames}
+        wanted = [by_time[round(time, 6)] for time in row["timestamps"]]
+    resize = plan_resize((wanted[0].width, wanted[0].height), "stretch", FRAME_SIZE)
+    write_mp4(map(resize.apply, wanted), path, fps=30, crf=18)
+    return path.read_bytes()
+
+
+def plain_poses(hdf5: Path, indices: list[int]) -> dict[str, NDArray[Any]]:
+    """What h5py reads for the columns of poses."""
+    with h5py.File(hdf5) as file:
+
+        def pose(name: str) -> NDArray[Any]:
+            rows: NDArray[Any] = file["transforms"][name][()][indices]
+            return rows
+
+        def hand(side: str) -> NDArray[Any]:
+            return np.stack([pose(side + joint)[:, :3, 3] for joint in HAND_JOINTS], axis=1)
+
+        action_names = ("leftHand", "rightHand", "leftIndexFingerTip", "rightIndexFingerTip", "camera")
+        return {
+            "actions": np.concatenate([pose(name)[:, :3, 3] for name in action_names], axis=1),
+            "camera_to_world": pose("camera"),
+            "left_hand": hand("left"),
+            "right_hand": hand("right"),
+            "left_wrist_rotation": pose("leftHand")[:, :3, :3],
+            "right_wrist_rotation": pose("rightHand")[:, :3, :3],
+            "confidences": np.stack([file["confidences"][name][()][indices] for name in CONFIDENCE_JOINTS], axis=1),
+        }
+
+
+def descriptions(hdf5: Path) -> set[str]:
+    with h5py.File(hdf5) as file:
+        return {file.attrs.get(name, "").strip() for name in ("llm_description", "llm_description2")}
+
+
+# The test --------------------------------------------------------------------------------------------------
+
+
+class Fuzzed(NamedTuple):
+    part: Path
+    keys: list[str]
+    dataset: Dataset
+    outcomes: dict[str, tuple[str, str | None]]
+    stdout: str
+
+
+@pytest.fixture(scope="module")
+def fuzzed(convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Fuzzed:
+    """More than 300 corrupted episodes, converted in one run of two workers."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    make_mini_egodex(folder / "sound", episodes=6, size=(160, 90), frames=30)
+    keys = corrupt_part(folder / "sound", folder / "test")
+    run = convert(folder / "test", folder / "out", *OPTIONS, workers=2, exit_code=1)
+    return Fuzzed(folder / "test", keys, Dataset(folder / "out"), outcomes(folder / "out"), run.stdout)
+
+
+def test_every_corrupted_episode_is_done_skipped_or_failed(fuzzed: Fuzzed) -> None:
+    assert len(fuzzed.keys) >= 300
+    assert sorted(fuzzed.outcomes) == sorted(fuzzed.keys)
+    counts = [[status for status, _ in fuzzed.outcomes.values()].count(each) for each in ("done", "skipped", "failed")]
+    assert sum(counts) == len(fuzzed.keys)
+    said = [line.split()[1] for line in fuzzed.stdout.splitlines() if line.startswith(("Done:", "Skipped:", "Failed:"))]
+    assert said == [str(count) for count in counts]
+    assert len(fuzzed.dataset.rows) == counts[0]
+
+
+def test_none_crashes_hangs_or_surprises(fuzzed: Fuzzed) -> None:
+    surprises = {Reason.WORKER_DIED, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.UNEXPECTED}
+    assert {key: reason for key, (_, reason) in fuzzed.outcomes.items() if reason in surprises} == {}
+
+
+def test_many_corruptions_are_such_that_no_container_notices(fuzzed: Fuzzed) -> None:
+    unnoticed = [key for key in fuzzed.keys if not containers_notice(*files(fuzzed.part, key))]
+    print(len(unnoticed), len(fuzzed.dataset.rows))
+    assert len(unnoticed) >= 50
+
+
+def files(part: Path, key: str) -> tuple[Path, Path]:
+    return part / f"{key}.hdf5", part / f"{key}.mp4"
+
+
+def test_every_row_is_what_a_plain_read_of_its_corrupt_files_gives(fuzzed: Fuzzed, tmp_path: Path) -> None:
+    assert len(fuzzed.dataset.rows) > 100
+    for row in fuzzed.dataset.rows:
+        hdf5, mp4 = files(fuzzed.part, row["source"])
+        clip = (fuzzed.dataset.output_dir / row["frames"]).read_bytes()
+        assert clip == plain_clip(mp4, row, tmp_path / "clip.mp4"), f"other frames, seed {row['source']}"
+        stored = {**fuzzed.dataset.hands[row["id"]], **row}
+        for column, expected in plain_poses(hdf5, row["frame_indices"]).items():
+            read = np.array(stored[column], dtype=expected.dtype)
+            np.testing.assert_array_equal(read, expected, f"other {column}, seed {row['source']}")
+        assert row["task"] in descriptions(hdf5), f"another task, seed {row['source']}"
