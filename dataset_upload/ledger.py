@@ -203,9 +203,10 @@ class Ledger:
         text, _, checksum = line.rpartition(_CHECKSUM)
         if checksum != b'"%08x"}\n' % zlib.crc32(text):
             return None
-        fields = json.loads(text + b"}")
+        fields = json.loads(text.decode() + "}")
         del fields["config"]
-        return Entry(**{**fields, "source_versions": tuple(fields["source_versions"])})
+        fields["source_versions"] = tuple(fields["source_versions"])
+        return Entry(**fields)
 
 
 _CHECKSUM = b',"crc32":'

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from logging import ERROR, WARNING
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset_upload.config import GenerateConfig, result_settings
 from dataset_upload.conversion import Conversion, Converter, Job
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
-from dataset_upload.hub import push
-from dataset_upload.hub_access import open_repo
 from dataset_upload.language import LanguageModelError, TextEncoder
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
 from dataset_upload.locks import LockedError, exclusive_lock
@@ -30,6 +28,9 @@ from dataset_upload.writers import dataset_info
 from dataset_upload.writers.card import update_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
 
+if TYPE_CHECKING:
+    from dataset_upload.hub_access import HubRepo
+
 
 def generate(config: GenerateConfig) -> int:
     """Convert and push as configured; returns how many of the selected episodes failed and files differ on the Hub.
@@ -40,7 +41,7 @@ def generate(config: GenerateConfig) -> int:
             the episodes in work.
     """
     start = time.monotonic()
-    repo = open_repo(config.hub) if config.hub.push_to_hub else None
+    repo = open_repo_if_asked(config)
     make_mini_egodex_if_asked(config)
     loader = make_loader(config)
     limit = config.output.max_trajectories
@@ -52,21 +53,36 @@ def generate(config: GenerateConfig) -> int:
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video)
+        reopen_lost(ledger, writer)
         jobs = make_jobs(selected, loader, ledger, config)
         num_tasks = len({episode.task_name for episode in selected})
-        logger.info(f"Loaded {len(jobs)} trajectories from {num_tasks} tasks")
+        logger.info(f"Loaded {len(selected)} trajectories from {num_tasks} tasks")
 
-        reopen_lost(ledger, writer)
-        open_jobs = without_finished(jobs, ledger)
-        is_whole = convert_all(open_jobs, loader, ledger, writer, config, traffic)
+        is_whole = convert_all(jobs, loader, ledger, writer, config, traffic)
         if is_whole:
             write_dataset(folder, loader, ledger, writer, config)
-        entries = [ledger.entries[job.key] for job in jobs if job.key in ledger.entries]
+        entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         traffic.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
-        summarise(entries, len(open_jobs), time.monotonic() - start, folder, traffic)
+        summarise(entries, len(jobs), time.monotonic() - start, folder, traffic)
         num_failed = sum(entry.status == FAILED for entry in entries)
-        num_different = push(repo, [folder], config.hub) if repo is not None and is_whole else 0
+        num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different
+
+
+def open_repo_if_asked(config: GenerateConfig) -> HubRepo | None:
+    """The repo to push to, checked before any work is done for it."""
+    if not config.hub.push_to_hub:
+        return None
+    from dataset_upload.hub_access import open_repo  # only now: the Hub's client takes most of a second to import
+
+    return open_repo(config.hub)
+
+
+def push_dataset(repo: HubRepo, folder: Path, config: GenerateConfig) -> int:
+    """Push a finished dataset; returns how many files differ on the Hub."""
+    from dataset_upload.hub import push
+
+    return push(repo, [folder], config.hub)
 
 
 def make_mini_egodex_if_asked(config: GenerateConfig) -> None:
@@ -132,17 +148,6 @@ def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
     return Ledger(path, settings)
 
 
-def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, config: GenerateConfig) -> list[Job]:
-    """A job for each selected episode, finished or not, with its clip number and the state of its files."""
-    numbers = ledger.clip_numbers([episode.key for episode in selected])
-    jobs = []
-    for episode in progress(selected, "Loading trajectories", total=len(selected)):
-        number = numbers[episode.key]
-        clip = clip_path(config.dataset.dataset_name, number, use_video=config.output.use_video)
-        jobs.append(Job(episode, episode.key, number, clip, loader.source_state(episode)))
-    return jobs
-
-
 def reopen_lost(ledger: Ledger, writer: RfmWriter) -> None:
     """Reopen the episodes that the ledger calls done but whose row or clip is gone, deleted by hand say."""
     rows, records = writer.stored_keys(), writer.record_numbers()
@@ -158,13 +163,20 @@ def reopen_lost(ledger: Ledger, writer: RfmWriter) -> None:
         ledger.reopen(key)
 
 
-def without_finished(jobs: list[Job], ledger: Ledger) -> list[Job]:
-    """The jobs never tried, failed, reopened, or with a source that has changed, which reopens them."""
-    open_jobs = [job for job in jobs if not ledger.is_settled(job.key, job.source_state)]
-    for job in open_jobs:
-        if job.key in ledger.entries and ledger.entries[job.key].status == DONE:
-            ledger.reopen(job.key)
-    return open_jobs
+def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, config: GenerateConfig) -> list[Job]:
+    """A job for each selected episode that is not settled; one that was done but has changed since is reopened."""
+    numbers = ledger.clip_numbers([episode.key for episode in selected])
+    jobs = []
+    for episode in progress(selected, "Loading trajectories", total=len(selected)):
+        source_state = loader.source_state(episode)
+        if ledger.is_settled(episode.key, source_state):
+            continue
+        if episode.key in ledger.entries and ledger.entries[episode.key].status == DONE:
+            ledger.reopen(episode.key)
+        number = numbers[episode.key]
+        clip = clip_path(config.dataset.dataset_name, number, use_video=config.output.use_video)
+        jobs.append(Job(episode, episode.key, number, clip, source_state))
+    return jobs
 
 
 def convert_all(
@@ -223,17 +235,20 @@ def write_dataset(
     folder: Path, loader: DatasetLoader, ledger: Ledger, writer: RfmWriter, config: GenerateConfig
 ) -> None:
     """Bring tables, conversion.json and card up to what the ledger says."""
-    done = sorted(ledger.with_status(DONE), key=lambda entry: natural_key(entry.key))
+    done = list(ledger.with_status(DONE))
+    digest = ledger.rows_digest()
     description = dataset_info.read(folder)
-    if description is not None and description["rows"] == ledger.rows_digest() and not writer.record_numbers():
+    if description is not None and description["rows"] == digest and not writer.record_numbers():
         action_statistics = description["action_statistics"]
     else:
+        done.sort(key=lambda entry: natural_key(entry.key))
         rows = progress(done, "Writing tables", total=len(done), unit="row")
         action_statistics = writer.build((entry.key, entry.clip) for entry in rows).summary()
     description = dataset_info.describe(
         config.dataset.dataset_name,
         settings=result_settings(config),
         ledger=ledger,
+        rows_digest=digest,
         action_names=loader.action_names,
         action_statistics=action_statistics,
         hand_joints=loader.hand_joints,

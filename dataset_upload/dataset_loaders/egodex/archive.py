@@ -12,7 +12,6 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
@@ -105,10 +104,12 @@ def source_state(episode: Episode) -> SourceState:
             sizes.append(file.size)
             versions.append(file.crc)
         elif file is not None:
-            with suppress(OSError):
+            try:
                 status = os.stat(file)
-                sizes.append(status.st_size)
-                versions.append(status.st_mtime_ns)
+            except OSError:
+                continue
+            sizes.append(status.st_size)
+            versions.append(status.st_mtime_ns)
     return SourceState(sum(sizes), tuple(versions))
 
 
@@ -230,18 +231,19 @@ def _location(path: str) -> str:
 class _ListedFile(NamedTuple):
     task_name: str
     stem: str
-    suffix: str  # .hdf5 or .mp4
+    suffix: str  # hdf5 or mp4
     file: File
 
 
 def _episodes(part: str, files: Iterable[_ListedFile], *, key_prefix: str) -> Iterator[Episode]:
     """Episodes in natural order from files in any order."""
-    pairs: dict[tuple[str, str], dict[str, File]] = {}
+    tasks: dict[str, dict[str, dict[str, File]]] = {}
     for task_name, stem, suffix, file in files:
-        pairs.setdefault((task_name, stem), {})[suffix] = file
-    for task_name, stem in sorted(pairs, key=lambda pair: (natural_key(pair[0]), natural_key(pair[1]))):
-        pair = pairs[task_name, stem]
-        yield Episode(f"{key_prefix}{task_name}/{stem}", part, task_name, pair.get(".hdf5"), pair.get(".mp4"))
+        tasks.setdefault(task_name, {"hdf5": {}, "mp4": {}})[suffix][stem] = file
+    for task_name in sorted(tasks, key=natural_key):
+        hdf5s, mp4s = tasks[task_name].values()
+        for stem in sorted(hdf5s.keys() | mp4s.keys(), key=natural_key):
+            yield Episode(f"{key_prefix}{task_name}/{stem}", part, task_name, hdf5s.get(stem), mp4s.get(stem))
 
 
 def _list_source(location: str) -> tuple[str, list[_ListedFile]]:
@@ -264,8 +266,8 @@ def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
     source = open_source(location)
     for member in list_members(source):
         *folders, name = (part for part in member.name.split("/") if part not in ("", "."))
-        stem, suffix = os.path.splitext(name)
-        if suffix in (".hdf5", ".mp4") and folders and not any(map(_is_litter, (*folders, name))):
+        stem, _, suffix = name.rpartition(".")
+        if suffix in ("hdf5", "mp4") and folders and not any(map(_is_litter, (*folders, name))):
             files.append(_ListedFile(folders[-1], stem, suffix, member))
             roots.add("/".join(folders[:-1]))
     if not files:
@@ -304,11 +306,12 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _task_files(task: Path) -> Iterator[_ListedFile]:
+    task_name = task.name
     with os.scandir(task) as entries:
         for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix in (".hdf5", ".mp4") and not _is_litter(entry.name):
-                yield _ListedFile(task.name, stem, suffix, entry.path)
+            stem, _, suffix = entry.name.rpartition(".")
+            if suffix in ("hdf5", "mp4") and not _is_litter(entry.name):
+                yield _ListedFile(task_name, stem, suffix, entry.path)
 
 
 def _has_episodes(folder: Path) -> bool:
