@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +36,19 @@ from dataset_upload.writers.rfm import RfmWriter
 NUM_TASKS = 100
 LISTING, NOTHING, ONE_MORE = "listing the episodes", "nothing to do", "one episode more"
 BARS = {LISTING: "3 s", NOTHING: "5 s, 300 MB", ONE_MORE: "500 MB"}
+
+LIST = """
+from dataset_upload.dataset_loaders.egodex.archive import list_episodes
+list_episodes(sys.argv[1].partition("=")[2])
+"""
+CONVERT = """
+from dataset_upload.generate_hf_dataset import main
+assert main(sys.argv[1:]) == 0
+"""
+PRINT_PEAK_MEMORY = """
+import re
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+"""
 
 
 def command(source: Path, output_dir: Path) -> list[str]:
@@ -114,24 +126,11 @@ def write_clip(path: Path, num_bytes: int) -> None:
     os.truncate(path, num_bytes)
 
 
-def act(step: str, folder: Path, count: int) -> None:
-    """Do one step in this process; prints its peak memory."""
-    options = command(folder / "test", folder / "out")
-    if step == "make up":
-        make_up(folder, count)
-    elif step == LISTING:
-        make_loader(parse_config(options)).list_episodes()
-    else:
-        generate(options)
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert peak is not None
-    print(peak[1])
-
-
-def measure(step: str, folder: Path, count: int) -> tuple[float, float, list[str]]:
+def measure(step: str, folder: Path) -> tuple[float, float, list[str]]:
     """Do one step in a new process: (seconds, megabytes, what it said)."""
     start = time.monotonic()
-    arguments = [sys.executable, __file__, "--step", step, "--folder", str(folder), "--episodes", str(count)]
+    program = f"import sys\n{LIST if step == LISTING else CONVERT}\n{PRINT_PEAK_MEMORY}"
+    arguments = [sys.executable, "-c", program, *command(folder / "test", folder / "out")]
     output = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return time.monotonic() - start, int(output[-1]) * 1024 / 1e6, output[:-1]
 
@@ -139,22 +138,17 @@ def measure(step: str, folder: Path, count: int) -> tuple[float, float, list[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=100_000, help="of the dataset (default: 100000)")
-    parser.add_argument("--step", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.step:
-        act(options.step, options.folder, options.episodes)
-        return
     print(machine(), "\n")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        measure("make up", folder, options.episodes)
+        make_up(folder, options.episodes)
         print(f"| {options.episodes:,} episodes | s | peak MB | bar |")
         print("| --- | ---: | ---: | --- |")
         for step in BARS:
             if step == ONE_MORE:
                 shutil.copytree(folder / "drawn" / "basic_pick_and_place", folder / "test" / "task_new")
-            seconds, megabytes, said = measure(step, folder, options.episodes)
+            seconds, megabytes, said = measure(step, folder)
             if step != LISTING:
                 num_episodes = options.episodes + (step == ONE_MORE)
                 assert f"Done:    {num_episodes}" in said, said

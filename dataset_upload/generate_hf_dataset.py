@@ -10,6 +10,7 @@ Run again, it goes on where it was; nothing finished is done twice. Exit codes: 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it before they kill
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work is spread over processes
+    gc.set_threshold(100_000)  # a large dataset is a million objects, none of them garbage: looking takes a second
     try:
         config = parse_config(argv)
         log_to_terminal(verbose=config.output.verbose)

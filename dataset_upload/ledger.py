@@ -139,8 +139,8 @@ class Ledger:
 
     def rows_digest(self) -> str:
         """A fingerprint of the rows that the ledger says are done."""
-        rows = sorted((entry.key, entry.clip, entry.clip_sha256) for entry in self.with_status(DONE))
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        rows = sorted(f"{entry.clip} {entry.clip_sha256} {entry.key}" for entry in self.with_status(DONE))
+        return hashlib.sha256("\0".join(rows).encode(errors="surrogateescape")).hexdigest()
 
     def with_status(self, status: str) -> Iterator[Entry]:
         return (entry for entry in self.entries.values() if entry.status == status)

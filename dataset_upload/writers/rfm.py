@@ -83,6 +83,8 @@ HANDS_SCHEMA = pa.schema(
     ]
 )
 
+pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 50 MB for itself that Python could have
+
 _ROWS_PER_GROUP, _FRAMES_PER_GROUP = 250, 8_000
 _SHARD_BYTES = 500_000_000
 
@@ -114,6 +116,7 @@ class RfmWriter:
         self.folder = folder
         self.work = folder / ".work"
         self.schema = main_schema(use_video=use_video)
+        self._root = str(folder.parent)
         self._use_video = use_video
         self._record_schema = pa.schema([*self.schema, *(field for field in HANDS_SCHEMA if field.name != "id")])
         self._records = self.work / "records"
@@ -215,7 +218,7 @@ class RfmWriter:
     def has_clip(self, clip_number: int, num_bytes: int | None) -> bool:
         """Whether a clip lies in its place, whole as far as its size tells."""
         clip = clip_path(self.folder.name, clip_number, use_video=self._use_video)
-        path = f"{self.folder.parent}/{clip}"  # another Path for each clip would double a resumed run's time
+        path = f"{self._root}/{clip}"  # a Path for each clip would take longer than all else in a resumed run
         try:
             if self._use_video:
                 return os.path.getsize(path) == num_bytes

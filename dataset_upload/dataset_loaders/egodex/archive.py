@@ -11,8 +11,9 @@ import glob
 import io
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
@@ -237,12 +238,13 @@ class _ListedFile(NamedTuple):
 
 def _episodes(part: str, files: Iterable[_ListedFile], *, key_prefix: str) -> Iterator[Episode]:
     """Episodes in natural order from files in any order."""
-    tasks: dict[str, dict[str, dict[str, File]]] = {}
+    tasks: dict[str, dict[str, dict[str, File]]] = defaultdict(lambda: {"hdf5": {}, "mp4": {}})
     for task_name, stem, suffix, file in files:
-        tasks.setdefault(task_name, {"hdf5": {}, "mp4": {}})[suffix][stem] = file
-    for task_name in sorted(tasks, key=natural_key):
+        tasks[task_name][suffix][stem] = file
+    key = cache(natural_key)  # many tasks have the same numbers
+    for task_name in sorted(tasks, key=key):
         hdf5s, mp4s = tasks[task_name].values()
-        for stem in sorted(hdf5s.keys() | mp4s.keys(), key=natural_key):
+        for stem in sorted(hdf5s.keys() | mp4s.keys(), key=key):
             yield Episode(f"{key_prefix}{task_name}/{stem}", part, task_name, hdf5s.get(stem), mp4s.get(stem))
 
 
