@@ -163,9 +163,10 @@ def write_episode(
     """Write one episode, `out`/`task`/`number`.hdf5 with its .mp4, over what may be there.
 
     `task` is one of TASKS; `frames` is the length at 30 frames a second; `size` is (width, height) in pixels,
-    both even. `reverse` shows the reverse of a reversible task; by default, odd numbers do. `look` is how
-    table, background and person look; by default, each session has its own. `irregularity` is one of IRREGULARITIES. With `frame_number=False` the pictures lack the bar that `read_frame_number` reads:
-    nothing in them tells the time. Raises ValueError for an argument that is not possible.
+    both even. `reverse` shows the reverse of a reversible task; by default, odd numbers do. `look` is how table,
+    background and person look; by default, each session has a look of its own. `irregularity` is one of
+    IRREGULARITIES. With `frame_number=False` the pictures lack the bar that `read_frame_number` reads: nothing in
+    them tells the time. Raises ValueError for an argument that is not possible.
     """
     _check(size, [task], [irregularity] if irregularity else [])
     if not 1 <= frames <= LARGEST + 1:
