@@ -74,8 +74,9 @@ class TrainConfig:
 
 
 # What may change between a run and the one that resumes it: the rest decides the weights.
-FREE_OPTIONS = {
+FREE_OPTIONS: dict[str, set[str]] = {
     "dataset": {"dataset_path", "encoder", "feature_cache"},  # what they stand for is compared, not how it is written
+    "model": set(),
     "training": {"output_dir", "resume", "log_every", "evaluate_every", "checkpoint_every", "tracker"},
     "evaluation": {"max_trajectories"},
 }

@@ -120,8 +120,8 @@ def join_ranks() -> Iterator[Ranks]:
         where = f"{size} CPU process(es) of {threads} thread(s)"
     bf16 = precision == "bf16" and device.type == "cuda"
     if rank == 0:
-        reason = ", which accelerate asks for only on GPUs" if precision == "bf16" and not bf16 else ""
-        logger.info(f"Computing on {where} in {'bfloat16' if bf16 else 'float32'}{reason and ' instead of bfloat16'}")
+        without = " (bfloat16 is for GPUs)" if precision == "bf16" and not bf16 else ""
+        logger.info(f"Computing on {where} in {'bfloat16' if bf16 else 'float32'}{without}")
     if size > 1:
         dist.init_process_group(backend)
     try:
