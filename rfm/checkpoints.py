@@ -2,7 +2,7 @@
 
     runs/egodex/checkpoints/
       step_00000300/       the shards of weights and AdamW's state, as torch.distributed.checkpoint writes them
-        state.json         step, configuration, encoder, fingerprint of the dataset, last evaluation
+        state.json         step, best score so far, configuration, fingerprints of encoder and dataset
       last -> step_00000300
       best -> step_00000200
 
