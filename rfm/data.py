@@ -241,8 +241,9 @@ def split_rows(rows: Rows, *, held_out_sessions: float, held_out_tasks: float) -
     if not len(splits.train):
         raise UsageError("--dataset.held_out_sessions: nothing is left to train on; hold out less, or convert more")
     logger.info(
-        f"Train on {len(splits.train)} trajectories; held out: {len(splits.held_out_episodes)} of {len(sessions)} "
-        f"sessions, {len(splits.held_out_tasks)} of {len(tasks)} tasks ({', '.join(sorted(tasks)) or 'none'})"
+        f"Train on {len(splits.train)} trajectories; held out: {len(splits.held_out_episodes)} of "
+        f"{len(sessions)} session(s), {len(splits.held_out_tasks)} of {len(tasks)} whole task(s)"
+        + "".join(f", {task}" for task in sorted(tasks)[:5])
     )
     return splits
 

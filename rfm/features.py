@@ -101,7 +101,8 @@ def encode_missing(
     """
     row_of = {checksum: row for row, checksum in enumerate(checksums)}
     missing = sorted(row for checksum, row in row_of.items() if not feature_file(folder, checksum).exists())
-    for row in tqdm(missing[rank::ranks], f"Encoding clips with {encoder.name}", unit="clip", mininterval=2):
+    mine, title = missing[rank::ranks], f"Encoding clips with {encoder.name}"
+    for row in tqdm(mine, title, unit="clip", mininterval=2, disable=rank > 0 or not mine):
         files = rows.clip_files(row)
         try:
             frames = read_clip(files)
