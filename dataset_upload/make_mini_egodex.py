@@ -156,15 +156,17 @@ def write_episode(
     size: tuple[int, int] = (1920, 1080),
     seed: int = 0,
     reverse: bool | None = None,
+    look: Look | None = None,
     irregularity: str | None = None,
     frame_number: bool = True,
 ) -> EpisodeRecord:
     """Write one episode, `out`/`task`/`number`.hdf5 with its .mp4, over what may be there.
 
     `task` is one of TASKS; `frames` is the length at 30 frames a second; `size` is (width, height) in pixels,
-    both even. `reverse` shows the reverse of a reversible task; by default, odd numbers do. `irregularity` is
-    one of IRREGULARITIES. With `frame_number=False` the pictures lack the bar that `read_frame_number` reads:
-    nothing in them tells the time. Raises ValueError for an argument that is not possible.
+    both even. `reverse` shows the reverse of a reversible task; by default, odd numbers do. `look` is how table,
+    background and person look; by default, each session has a look of its own. `irregularity` is one of
+    IRREGULARITIES. With `frame_number=False` the pictures lack the bar that `read_frame_number` reads: nothing in
+    them tells the time. Raises ValueError for an argument that is not possible.
     """
     _check(size, [task], [irregularity] if irregularity else [])
     if not 1 <= frames <= LARGEST + 1:
@@ -174,6 +176,7 @@ def write_episode(
         raise ValueError(f"{task} is {kind.llm_type}: it has no reverse")
     backwards = kind.llm_type == "reversible" and (number % 2 == 1 if reverse is None else reverse)
     rng, session = _generator(seed, task, "episode", number), _session(seed, task, number)
+    session = session._replace(look=look or session.look)
     hand = 1 if rng.random() < 0.7 else -1
     scene = set_scene(task, rng, hand)
     performance = Performance(

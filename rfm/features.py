@@ -1,0 +1,119 @@
+"""What the encoder saw, kept on disk: one file a clip, named by the clip's checksum.
+
+    folder, checksums = cache_folder(Path("runs/features"), encoder), clip_checksums(rows)
+    encode_missing(rows, checksums, encoder, folder)
+    features = Features(folder, checksums)
+    features[7]  # (T, D) float16 of row 7's clip, mapped into memory
+
+A file is whole or not there, so an interrupted run goes on where it was, several processes may share the folder, and
+a clip that is in two datasets is encoded once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rfm.data import Rows, read_clip
+from rfm.encoders import Encoder
+from rfm.errors import UsageError
+
+STATISTICS_ROWS = 1000
+
+
+class Features:
+    """The features of every row's clip.
+
+    Attributes:
+        checksums: SHA-256 of each row's clip.
+        dim: D, how many numbers a frame has.
+    """
+
+    def __init__(self, folder: Path, checksums: Sequence[str]) -> None:
+        self.folder = folder
+        self.checksums = list(checksums)
+        self._open = lru_cache(10_000)(lambda path: np.load(path, mmap_mode="r"))
+        self.dim: int = self[0].shape[1]
+
+    def __getitem__(self, row: int) -> NDArray[np.float16]:
+        """(T, D) of a row's clip."""
+        features: NDArray[np.float16] = self._open(feature_file(self.folder, self.checksums[row]))
+        return features
+
+    def statistics(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation, (D,) each, over the frames of these rows, or of a thousand spread over them."""
+        some = rows[:: max(1, len(rows) // STATISTICS_ROWS)]
+        seen = np.concatenate([self[int(row)] for row in some]).astype(np.float32)
+        return seen.mean(0), seen.std(0) + 1e-3
+
+    def dataset_fingerprint(self, rows: Rows) -> str:
+        """The same for the same clips and texts, wherever they lie: resumed runs compare it."""
+        lines = sorted(
+            f"{row.id} {sum_} {rows.texts[row.text]}" for row, sum_ in zip(rows.rows, self.checksums, strict=True)
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def feature_file(folder: Path, checksum: str) -> Path:
+    return folder / checksum[:2] / f"{checksum}.npy"
+
+
+def cache_folder(cache: Path, encoder: Encoder) -> Path:
+    """Where the features of exactly this encoder are."""
+    return cache / f"{re.sub(r'[^a-zA-Z0-9_]+', '-', encoder.name)}-{encoder.fingerprint}"
+
+
+def clip_checksums(rows: Rows) -> list[str]:
+    """SHA-256 of each clip's bytes."""
+
+    def checksum(row: int) -> str:
+        digest = hashlib.sha256()
+        for file in rows.clip_files(row):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
+
+    with ThreadPoolExecutor(8) as pool:
+        try:
+            return list(pool.map(checksum, range(len(rows))))
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"--dataset.dataset_path: a clip is missing ({reason}); convert again, or, where clips were pushed "
+                "packed into the tables, get the files back as docs/publishing.md says"
+            ) from error
+
+
+def encode_missing(
+    rows: Rows, checksums: Sequence[str], encoder: Encoder, folder: Path, *, rank: int = 0, ranks: int = 1
+) -> None:
+    """Encode the clips that nobody has encoded yet; of several ranks, each its share of them.
+
+    Raises UsageError for a clip that cannot be decoded.
+    """
+    row_of = {checksum: row for row, checksum in enumerate(checksums)}
+    missing = sorted(row for checksum, row in row_of.items() if not feature_file(folder, checksum).exists())
+    mine, title = missing[rank::ranks], f"Encoding clips with {encoder.name}"
+    for row in tqdm(mine, title, unit="clip", mininterval=2, disable=rank > 0 or not mine):
+        files = rows.clip_files(row)
+        try:
+            frames = read_clip(files)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{files[0]} cannot be decoded ({error}); convert its dataset again") from error
+        _write(feature_file(folder, checksums[row]), encoder(frames))
+
+
+def _write(path: Path, features: NDArray[np.float16]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, features)
+    temporary.replace(path)

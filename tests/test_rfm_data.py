@@ -1,0 +1,221 @@
+"""Which rows a path names, how they are split, and the cache of what the encoder saw."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+
+import torch
+from tiny_dataset import EPISODES_PER_TASK, FRAMES, SIDE, TASKS, write_datasets
+
+from rfm.data import Rows, load_rows, read_clip, split_rows
+from rfm.encoders import Encoder, choose_encoder, load_encoder
+from rfm.errors import UsageError
+from rfm.features import Features, cache_folder, clip_checksums, encode_missing, feature_file
+
+ROWS = len(TASKS) * EPISODES_PER_TASK
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_datasets(tmp_path_factory.mktemp("data") / "egodex_dataset", "egodex_a", "egodex_b", "other")
+
+
+@pytest.fixture(scope="module")
+def rows(root: Path) -> Rows:
+    return load_rows(f"{root}/egodex_a")
+
+
+# Which rows ------------------------------------------------------------------------------------------------
+
+
+def sources(rows: Rows) -> set[str]:
+    return {row.id.split("-")[0] for row in rows.rows}
+
+
+def test_a_folder_names_one_dataset(root: Path) -> None:
+    assert sources(load_rows(f"{root}/egodex_a")) == {"egodex_a"}
+
+
+def test_a_name_without_a_folder_names_a_family(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("rfm").propagate = True
+    caplog.set_level(logging.INFO, "rfm")
+
+    rows = load_rows(f"{root}/egodex")
+
+    assert sources(rows) == {"egodex_a", "egodex_b"}
+    assert len(rows) == 2 * ROWS
+    assert "egodex names a family: egodex_a, egodex_b" in caplog.text
+
+
+def test_the_whole_folder_names_all_its_datasets(root: Path) -> None:
+    assert sources(load_rows(str(root))) == {"egodex_a", "egodex_b", "other"}
+
+
+def test_commas_separate_datasets(root: Path) -> None:
+    assert sources(load_rows(f"{root}/egodex_b,{root}/other")) == {"egodex_b", "other"}
+
+
+def test_a_dataset_without_a_card_is_found_by_its_tables(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "egodex_a").symlink_to(root / "egodex_a")
+
+    assert len(load_rows(f"{tmp_path}/egodex_a")) == ROWS
+
+
+def test_a_path_that_names_nothing_is_refused_with_what_there_is(root: Path) -> None:
+    with pytest.raises(UsageError, match=r"droid is no dataset.*has egodex_a, egodex_b, other; convert one with"):
+        load_rows(f"{root}/droid")
+
+
+def test_rows_that_share_a_text_share_its_vector(rows: Rows) -> None:
+    assert len(rows.texts) == len(rows.vectors) == 2 * len(TASKS)
+    assert np.allclose(np.linalg.norm(rows.vectors, axis=1), 1)
+
+
+def test_a_clip_is_read_as_its_frames(rows: Rows) -> None:
+    assert read_clip(rows.clip_files(0)).shape == (FRAMES, SIDE, SIDE, 3)
+
+
+# Splits ----------------------------------------------------------------------------------------------------
+
+
+def test_no_session_and_no_task_is_on_two_sides(rows: Rows) -> None:
+    splits = split_rows(rows, held_out_sessions=0.3, held_out_tasks=0.3)
+
+    sessions = [{rows.rows[i].session for i in side} for side in splits[:2]]
+    assert not sessions[0] & sessions[1]
+    tasks = {rows.rows[i].task for i in splits.held_out_tasks}
+    assert tasks
+    assert not tasks & {rows.rows[i].task for side in splits[:2] for i in side}
+    assert sorted(np.concatenate(splits)) == list(range(len(rows)))
+
+
+def test_an_episode_stays_on_its_side_when_the_dataset_grows(root: Path, rows: Rows) -> None:
+    grown = load_rows(f"{root}/egodex")
+
+    def sides(rows: Rows) -> dict[str, int]:
+        splits = split_rows(rows, held_out_sessions=0.4, held_out_tasks=0.4)
+        return {rows.rows[i].id: number for number, side in enumerate(splits) for i in side}
+
+    assert sides(rows).items() <= sides(grown).items()
+
+
+def test_a_small_dataset_still_holds_something_out(rows: Rows) -> None:
+    splits = split_rows(rows, held_out_sessions=1e-9, held_out_tasks=1e-9)
+
+    assert len({rows.rows[i].session for i in splits.held_out_episodes}) == 1
+    assert len({rows.rows[i].task for i in splits.held_out_tasks}) == 1
+
+
+def test_a_share_of_0_holds_nothing_out(rows: Rows) -> None:
+    assert len(split_rows(rows, held_out_sessions=0, held_out_tasks=0).train) == len(rows)
+
+
+# Features --------------------------------------------------------------------------------------------------
+
+PIXELS = load_encoder("pixels16", torch.device("cpu"))
+
+
+def test_features_are_float16_per_frame_and_mapped_into_memory(rows: Rows, tmp_path: Path) -> None:
+    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
+    encode_missing(rows, checksums, PIXELS, folder)
+    features = Features(folder, checksums)
+
+    assert isinstance(features[3], np.memmap)
+    assert features[3].shape == (FRAMES, 16 * 16 * 3)
+    assert features[3].dtype == np.float16
+    pooled = read_clip(rows.clip_files(3)).reshape(FRAMES, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2) / 255
+    assert np.allclose(features[3], pooled.reshape(FRAMES, -1), atol=1e-3)
+
+
+def test_an_interrupted_encoding_goes_on_where_it_was(rows: Rows, tmp_path: Path) -> None:
+    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
+    encode_missing(rows, checksums, PIXELS, folder, rank=0, ranks=2)  # as if stopped halfway
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
+    assert len(before) == -(-len(set(checksums)) // 2)
+
+    encode_missing(rows, checksums, PIXELS, folder)
+
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert all(feature_file(folder, checksum).exists() for checksum in checksums)
+
+
+def test_other_weights_have_other_features(tmp_path: Path) -> None:
+    other = Encoder("pixels16", "other weights", torch.device("cpu"), PIXELS.forward)
+
+    assert cache_folder(tmp_path, PIXELS) != cache_folder(tmp_path, other)
+
+
+def test_the_fingerprint_tells_changed_clips_and_texts_but_not_moved_ones(
+    root: Path, rows: Rows, tmp_path: Path
+) -> None:
+    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
+    encode_missing(rows, checksums, PIXELS, folder)
+    fingerprint = Features(folder, checksums).dataset_fingerprint(rows)
+    (tmp_path / "moved").symlink_to(root)
+    moved = load_rows(f"{tmp_path}/moved/egodex_a")
+
+    assert Features(folder, clip_checksums(moved)).dataset_fingerprint(moved) == fingerprint
+    assert Features(folder, checksums[1:] + checksums[:1]).dataset_fingerprint(rows) != fingerprint
+
+
+def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    root = write_datasets(tmp_path / "data", "egodex_a")
+    spoilt = root / "egodex_a/batch_0000/trajectory_0001.mp4"
+    spoilt.write_bytes(b"no video")
+    rows = load_rows(f"{root}/egodex_a")
+
+    with pytest.raises(UsageError, match=r"trajectory_0001\.mp4 cannot be decoded"):
+        encode_missing(rows, clip_checksums(rows), PIXELS, tmp_path / "features")
+
+
+def test_a_clip_that_is_missing_is_named(tmp_path: Path) -> None:
+    root = write_datasets(tmp_path / "data", "egodex_a")
+    (root / "egodex_a/batch_0000/trajectory_0001.mp4").unlink()
+
+    with pytest.raises(UsageError, match=r"trajectory_0001\.mp4"):
+        clip_checksums(load_rows(f"{root}/egodex_a"))
+
+
+# Encoders --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_hub_the_installed_encoder_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    assert choose_encoder("auto") == "effnet_lite0"
+    assert choose_encoder("pixels16") == "pixels16"
+
+
+def test_the_installed_encoder_sees_what_is_in_a_frame(rows: Rows) -> None:
+    encoder = load_encoder("effnet_lite0", torch.device("cpu"))
+
+    features = encoder(read_clip(rows.clip_files(0))[[0, 0, -1]])
+
+    assert features.shape == (3, 1280)
+    assert np.array_equal(features[0], features[1])
+    assert not np.allclose(features[0], features[2], atol=0.1)
+
+
+def test_a_model_of_the_hub_is_an_encoder(tmp_path: Path, rows: Rows) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    transformers.Dinov2Model(transformers.Dinov2Config(**shape)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"size": {"shortest_edge": 28}, "image_mean": [0.5, 0.5, 0.5]}')
+
+    encoder = load_encoder(f"hf:{tmp_path}", torch.device("cpu"))
+
+    assert encoder(read_clip(rows.clip_files(0))).shape == (FRAMES, 32)
+    assert load_encoder(f"hf:{tmp_path}", torch.device("cpu")).fingerprint == encoder.fingerprint
+
+
+def test_a_model_that_is_not_to_be_had_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--dataset\.encoder: hf:.* cannot be loaded"):
+        load_encoder(f"hf:{tmp_path / os.sep.join(['no', 'model'])}", torch.device("cpu"))
