@@ -32,11 +32,9 @@ TRAIN = [f"{PROJECT}/train.py", f"--config_path={PROJECT}/configs/config.yaml"]
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """A machine without GPU, without network and without anything in its caches."""
-    unset = ("PYTHONDONTWRITEBYTECODE", "RANK", "WORLD_SIZE")
-    inherited = {name: value for name, value in os.environ.items() if name not in unset}
-    home = tmp_path_factory.mktemp("home")
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "CUDA_VISIBLE_DEVICES": ""}
-    return {**inherited, **offline, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    nowhere = "http://127.0.0.1:9"
+    changed = {"HF_HOME": str(tmp_path_factory.mktemp("home")), "CUDA_VISIBLE_DEVICES": "", "HF_ENDPOINT": nowhere}
+    return {**os.environ, **changed}
 
 
 @pytest.fixture(scope="module")
