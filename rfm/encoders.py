@@ -110,15 +110,16 @@ def _effnet_lite0() -> tuple[torch.nn.Module, Callable[[torch.Tensor], torch.Ten
 
 
 def _is_at_hand(model_id: str) -> bool:
-    from huggingface_hub import hf_hub_download
+    """Whether the cache has the model, or the Hub answers for it at the first try."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
-    for local_files_only in (True, False):
-        try:
-            hf_hub_download(model_id, "config.json", local_files_only=local_files_only, etag_timeout=3)
-            return True
-        except Exception:  # the errors of the HTTP client share no narrower class
-            continue
-    return False
+    if isinstance(try_to_load_from_cache(model_id, "config.json"), str):
+        return True
+    try:
+        get_hf_file_metadata(hf_hub_url(model_id, "config.json"), timeout=3)
+    except Exception:  # the errors of the HTTP client share no narrower class
+        return False
+    return True
 
 
 def _hub_model(model_id: str) -> tuple[torch.nn.Module, Callable[[torch.Tensor], torch.Tensor], str]:

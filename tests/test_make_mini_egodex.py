@@ -30,6 +30,7 @@ from dataset_upload.make_mini_egodex import (
     write_episode,
 )
 from dataset_upload.mini_egodex.frame_code import draw_frame_number
+from dataset_upload.mini_egodex.painting import SKINS, SLEEVES, Look
 
 SMALL = (320, 180)
 SAMPLE = Path(__file__).parents[2] / "shared" / "egodex_sample" / "part_sample"
@@ -276,6 +277,14 @@ class TestVideo:
                 == [packet.dts for packet in packets]
                 == [512 * i for i in range(record.frames)]
             )
+
+    def test_persons_and_tables_can_be_made_to_look_alike(self, tmp_path: Path) -> None:
+        look = Look("table:metal", "blue", SLEEVES[0], SKINS[0])
+        records = [
+            write_episode(tmp_path, "wipe_kitchen_surfaces", i, frames=2, size=SMALL, look=look) for i in (0, 2, 4)
+        ]
+
+        assert all("metal table" in record.description for record in records)
 
     def test_fingertips_are_painted_where_the_stored_poses_project_to(self, large: Path) -> None:
         with h5py.File(large.with_suffix(".hdf5")) as file:
