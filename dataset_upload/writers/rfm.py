@@ -242,7 +242,7 @@ class RfmWriter:
         return sorted((self.folder / table).glob("train-*.parquet"))
 
     def _column(self, table: str, name: str) -> pa.ChunkedArray:
-        columns = [_open_shard(shard).read(columns=[name])[0] for shard in self._shards(table)]
+        columns = [_open_shard(shard).read(columns=[name], use_threads=False)[0] for shard in self._shards(table)]
         return pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
 
     def _stored_rows(self) -> Iterator[pa.RecordBatch]:
