@@ -47,7 +47,6 @@ class RangeServer(ThreadingHTTPServer):
 
     Attributes:
         url: of the folder.
-        requests: so far.
         fault: told the number of a request (0, 1, …), says what goes wrong with its answer; None: nothing.
         etag: of every file; None: made from its size and time.
     """
@@ -58,12 +57,23 @@ class RangeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.requests: list[Request] = []
+        self._answered: list[Request] = []
         self.fault: Callable[[int], Fault | None] = lambda number: None
         self.etag: str | None = None
         self.lock = threading.Lock()
         self.num_requests = 0
         self.num_connections = 0
+
+    @property
+    def requests(self) -> list[Request]:
+        """So far. A client may have its answer while the server still has to note that it sent it: wait for that."""
+        deadline = time.monotonic() + 2
+        while len(self._answered) < self.num_requests and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return self._answered[:]
+
+    def note(self, request: Request) -> None:
+        self._answered.append(request)
 
     @property
     def body_bytes(self) -> int:
@@ -140,9 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             sent = self._send_body(path, start, stop, flipped=fault.flipped)
         if fault.cut_at is not None:
             self.close_connection = True
-        request = Request(self.path, start, end, self.connection_number, sent)
-        with self.server.lock:
-            self.server.requests.append(request)
+        self.server.note(Request(self.path, start, end, self.connection_number, sent))
 
     def _send_body(self, path: Path, start: int, end: int, *, flipped: bool) -> int:
         sent = 0
