@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("torch") is None, r
 
 # Tasks whose state shows at 16x16 pixels, with the episodes of each to train on and to judge. One person at one table;
 # speed, pauses, start poses, places, colours, working hand and camera vary.
-EPISODES = {"open_close_box": (160, 40), "stack_unstack_blocks": (80, 20), "wipe_kitchen_surfaces": (80, 20)}
+EPISODES = {"open_close_box": (240, 40), "stack_unstack_blocks": (200, 20), "wipe_kitchen_surfaces": (160, 20)}
 LOOK = Look(next(iter(TABLES)), next(iter(BACKGROUNDS)), SLEEVES[0], SKINS[0])
 CONVERSION = ("--output.max_trajectories=-1", "--output.max_frames=16", "--output.frame_size=64")
 
@@ -63,6 +63,7 @@ def test_the_small_model_judges_episodes_of_unseen_seeds(easy: Path, tmp_path: P
         "--dataset.held_out_tasks=0",
         f"--training.output_dir={tmp_path}/run",
         "--training.steps=300",
+        "--training.batch_size=64",
         "--training.evaluate_every=300",
     )
     last = tmp_path / "run/checkpoints/last"

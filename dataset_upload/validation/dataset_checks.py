@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -196,7 +195,8 @@ def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
     else:
         done = (entry for entry in dataset.ledger.values() if entry["status"] == DONE)
         clips = ((entry["key"], entry["clip"], entry["clip_sha256"]) for entry in done)
-    found = hashlib.sha256(json.dumps(sorted(clips)).encode()).hexdigest()  # as Ledger.rows_digest makes it
+    rows = sorted(f"{clip} {sha256} {key}" for key, clip, sha256 in clips)  # as Ledger.rows_digest makes it
+    found = hashlib.sha256("\0".join(rows).encode(errors="surrogateescape")).hexdigest()
     if found != dataset.description["rows"]:
         yield f"{dataset.description['rows'][:12]}… in conversion.json, {found[:12]}… found"
 
