@@ -350,7 +350,11 @@ def plot(results: list[tuple[str, str, dict[str, float] | None]], path: Path) ->
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
-    for axis, key, label in ((axes[0], "cpu", "CPU seconds an episode"), (axes[1], "peak_mb", "peak memory, MB")):
+    quantities = (
+        ("cpu", "CPU seconds an episode", (0.2, 0.5, 1, 2, 5)),
+        ("peak_mb", "peak memory, MB", (200, 500, 1000, 2000, 5000)),
+    )
+    for axis, (key, label, ticks) in zip(axes, quantities, strict=True):
         for way in dict.fromkeys(way for _, way, _ in results):
             points = [
                 (int(name), figures[key]) for name, w, figures in results if w == way and figures and name.isdecimal()
@@ -358,6 +362,7 @@ def plot(results: list[tuple[str, str, dict[str, float] | None]], path: Path) ->
             if points:
                 axis.plot(*zip(*points, strict=True), marker="o", label=way)
         axis.set(xscale="log", yscale="log", xlabel="frames in the episode", ylabel=label)
+        axis.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
         axis.set_xticks(LONG_EPISODES, [f"{length:,}" for length in LONG_EPISODES])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
