@@ -27,7 +27,7 @@ from reliability_helpers import (
 
 pytestmark = pytest.mark.slow
 
-NUM_EPISODES = 80
+NUM_EPISODES = 320
 OPTIONS = ("--output.max_trajectories=-1", "--output.max_frames=8")
 
 Start = Callable[..., "subprocess.Popen[str]"]
