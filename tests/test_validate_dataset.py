@@ -63,8 +63,8 @@ class Copy:
 
     def fingerprint(self) -> str:
         entries = map(json.loads, self.ledger.read_text().splitlines()[1:])
-        done = {e["key"]: (e["key"], e["clip"], e["clip_sha256"]) for e in entries if e["status"] == "done"}
-        return hashlib.sha256(json.dumps(sorted(done.values())).encode()).hexdigest()
+        done = {e["key"]: f"{e['clip']} {e['clip_sha256']} {e['key']}" for e in entries if e["status"] == "done"}
+        return hashlib.sha256("\0".join(sorted(done.values())).encode()).hexdigest()
 
     def edit(self, path: Path, old: bytes, new: bytes) -> None:
         content = path.read_bytes()
