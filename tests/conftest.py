@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,8 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hub_client import Client, copy_of_converted
+from hub_server import HubServer
 from numpy.typing import NDArray
 
 from dataset_upload.language import LanguageModelError, find_model_files
@@ -64,6 +66,25 @@ def real_sample() -> Path:
     if not REAL_SAMPLE.is_dir():
         pytest.skip("no real episodes here: they may not be published, so they are not part of the project")
     return REAL_SAMPLE
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """An empty Hub on loopback."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(hub: HubServer, tmp_path: Path) -> Client:
+    """Runs the real clients against that Hub."""
+    return Client(hub, tmp_path / "home")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """An output folder in which the conversion of the three `hub_client.SUBSETS` is finished."""
+    return copy_of_converted(tmp_path / "output")
 
 
 class Run(NamedTuple):

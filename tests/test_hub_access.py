@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,17 +25,6 @@ for repo_id in sys.argv[1].split():
         found.append(str(error))
 print(json.dumps(found))
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    return Client(hub, tmp_path / "home")
 
 
 def find(client: Client, repo_ids: str, **environment: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from hub_client import (
     Client,
     Run,
     convert_arguments,
-    copy_of_converted,
     local_files,
     mini_egodex,
     remote_files,
@@ -27,23 +25,6 @@ from dataset_upload.config import parse_config
 from dataset_upload.errors import UsageError
 
 CONFIG = "--config_path=dataset_upload/configs/data_gen_configs/egodex.yaml"
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    return Client(hub, tmp_path / "home")
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """An output folder in which the conversion of SUBSETS[0] and two others is finished."""
-    return copy_of_converted(tmp_path / "output")
 
 
 def generate(client: Client, output: Path, *options: str, **environment: str) -> Run:

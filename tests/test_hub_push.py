@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,23 +22,6 @@ def rows(source, name, streaming):
     dataset = load_dataset(source, name, split="train", streaming=streaming)
     return json.dumps(list(dataset), sort_keys=True)
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    return Client(hub, tmp_path / "home")
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """An output folder with the three SUBSETS."""
-    return copy_of_converted(tmp_path / "output")
 
 
 def test_three_subsets_from_separate_runs_come_down_as_they_are_here(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +21,6 @@ dataset = load_dataset({REPO!r}, {NAME!r}, split="train")
 print(json.dumps([list(dataset.features), repr(dataset.features.get("video") or dataset.features.get("images")),
                   [[row["frames"], row.get("video", {{}}).get("path")] for row in dataset]]))
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    return Client(hub, tmp_path / "home")
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return copy_of_converted(tmp_path / "output")
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
