@@ -2,7 +2,8 @@
 
     python eval.py runs/egodex/checkpoints/best egodex_dataset/egodex --out report/
 
-Writes metrics.json, metrics.png, history.png and a picture a trajectory. Exit codes: 0 done, 2 wrong usage.
+Writes metrics.json, metrics.png, history.png and a picture a trajectory. Exit codes: 0 done, 2 wrong usage,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NoReturn
 from rfm.console import log_to_terminal
 from rfm.errors import UsageError
 
-EXIT_USAGE = 2
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("Interrupted: not everything is judged", file=sys.stderr)
+        return EXIT_INTERRUPTED
     return 0
 
 

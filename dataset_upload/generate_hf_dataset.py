@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 from dataset_upload.config import parse_config
 from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.interrupts import interruptible
 from dataset_upload.logs import log_to_terminal, say
 
-EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
 
 
+@interruptible("what is finished is kept, the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it before they kill
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work is spread over processes
     gc.set_threshold(100_000)  # a large dataset is a million objects, none of them garbage: looking takes a second
     try:
@@ -41,9 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoppedError as error:
         say(f"Stopped: {error}; what is finished is kept, the same command goes on", sys.stderr)
         return EXIT_STOPPED
-    except KeyboardInterrupt:
-        say("Interrupted: what is finished is kept, the same command goes on", sys.stderr)
-        return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

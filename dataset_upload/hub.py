@@ -16,7 +16,6 @@ import logging
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ from dataset_upload.config import HubConfig, check_hub_options
 from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.hub_access import CONFLICT, HubRepo, find_repo, hub_errors, open_repo, patiently
 from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
+from dataset_upload.interrupts import interruptible
 from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.logs import log_to_terminal, logger, say
 from dataset_upload.writers import dataset_info
@@ -41,7 +41,7 @@ from dataset_upload.writers.card import listed_datasets, render_card, without_da
 
 T = TypeVar("T")
 
-EXIT_DIFFERENT, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_DIFFERENT, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
 
 CARD = "README.md"
 
@@ -251,9 +251,9 @@ def verify(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
 # The command
 
 
+@interruptible("the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     log_to_terminal()
     try:
         arguments = _parser().parse_args(argv)
@@ -280,9 +280,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoppedError as error:
         say(f"Stopped: {error}; the same command goes on", sys.stderr)
         return EXIT_STOPPED
-    except KeyboardInterrupt:
-        say("Interrupted: the same command goes on", sys.stderr)
-        return EXIT_INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from tqdm import tqdm
 
+from dataset_upload.interrupts import interruptible
 from dataset_upload.mini_egodex.camera import Array, intrinsics, project
 from dataset_upload.mini_egodex.canvas import Canvas
 from dataset_upload.mini_egodex.frame_code import LARGEST, read_frame_number
@@ -361,6 +362,7 @@ def _parser() -> _Parser:
     return parser
 
 
+@interruptible("not every episode is there")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 when everything was written, 2 when it cannot do what was asked."""
     parser = _parser()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from dataset_upload.interrupts import until_interrupted
 from dataset_upload.logs import say
 
 T = TypeVar("T")
@@ -15,12 +16,13 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def progress(items: Iterable[T], description: str, *, total: int, unit: str = "it") -> Iterable[T]:
-    """Iterate while showing count, rate and time left on standard error.
+    """Iterate while showing count, rate and time left on standard error, until there is an interrupt.
 
     On a terminal that is a bar; elsewhere (a log file, a batch job) a plain line every ten seconds and one at the end.
     """
     from tqdm import tqdm
 
+    items = until_interrupted(items)
     if sys.stderr.isatty():
         bar: Iterable[T] = tqdm(items, desc=description, total=total, unit=unit)
         return bar

@@ -3,7 +3,8 @@
     python -m dataset_upload.validate_dataset egodex_dataset --name egodex_test --sample-size 200
 
 Tables, ledger and card are checked whole. Clips are decoded, and poses looked into, for a sample of evenly spaced
-trajectories; `--sample-size all` takes every one. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage.
+trajectories; `--sample-size all` takes every one. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NoReturn
 
 from dataset_upload.errors import UsageError, one_line
 from dataset_upload.finished_dataset import FinishedDataset, open_dataset
+from dataset_upload.interrupts import interruptible, until_interrupted
 from dataset_upload.validation import dataset_checks, trajectory_checks
 from dataset_upload.validation.dataset_checks import DATASET_CHECKS
 from dataset_upload.validation.trajectory_checks import TRAJECTORY_CHECKS, Case
@@ -119,6 +121,7 @@ def print_table(findings: Sequence[Finding]) -> None:
             print(f"      - and {finding.num_offenders - len(finding.offenders):,} more")
 
 
+@interruptible("not every check was made")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(argv)
@@ -127,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_USAGE
-    findings = list(validate(dataset, options.sample_size))
+    findings = list(until_interrupted(validate(dataset, options.sample_size)))
     counts = Counter(finding.outcome for finding in findings)
     passed = counts["fail"] == 0
     if options.json:
@@ -157,7 +160,8 @@ def _sample_size(text: str) -> int | None:
 def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m dataset_upload.validate_dataset",
-        description="Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage.",
+        description="Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, "
+        "130 interrupted.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
     parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")

@@ -5,7 +5,7 @@
     python -m dataset_upload.visualize_dataset egodex_dataset --rerun one.rrd     one trajectory for the Rerun viewer
 
 Needs the extra `viz` (matplotlib, Pillow), for `--rerun` the extra `rerun`. Exit codes: 0 drawn, 1 a clip or a table
-is missing or damaged, 2 wrong usage.
+is missing or damaged, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from typing import NoReturn
 
 from dataset_upload.errors import UsageError, one_line
 from dataset_upload.finished_dataset import FinishedDataset, StoredTrajectory, open_dataset
+from dataset_upload.interrupts import interruptible
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
+@interruptible("not everything is drawn")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(argv)
