@@ -52,7 +52,7 @@ class OutputConfig:
     episode_timeout_s: int = 600  # seconds after which an episode is given up; needs workers
     fail_fast: bool = False  # stop at the first episode that fails
     overwrite: bool = False  # replace a dataset of this name that was made with other settings
-    verbose: bool = False  # one line a trajectory
+    verbose: bool = False  # two lines a trajectory
 
 
 @dataclass

@@ -121,7 +121,10 @@ def _send(repo: HubRepo, dataset: PushedDataset, paths: Iterable[str], what: str
 
 def _send_clips(repo: HubRepo, dataset: PushedDataset) -> int:
     """Send the clips that the repo lacks; returns how many."""
-    lacking = differences(dataset.clips, list_files(repo), "Comparing clips")
+    remote = list_files(repo)
+    lacking = differences(dataset.clips, remote, "Comparing clips")
+    if not lacking.keys().isdisjoint(remote):  # until the tables follow, old rows have new clips
+        _take_off_card(repo, dataset)
     if lacking:
         _send(repo, dataset, lacking, "Clips")
     return len(lacking)
@@ -147,11 +150,33 @@ def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str
     card = _read(repo, CARD, revision)
     base = without_datasets(_local_card(datasets[0].folder.parent)) if card is None else card
     descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
-    for name in listed_datasets(base):
-        if name not in descriptions:
-            descriptions[name] = dataset_info.parse(_read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) or "")
+    others = {name: _description(repo, name, revision) for name in listed_datasets(base) if name not in descriptions}
+    gone = [name for name, text in others.items() if text is None]
+    descriptions |= {name: dataset_info.parse(text) for name, text in others.items() if text is not None}
     known = [description for _, description in sorted(descriptions.items()) if description is not None]
-    return card or "", render_card(base, known, location=repo.repo_id)
+    return card or "", render_card(base, known, gone=gone, location=repo.repo_id)
+
+
+def _take_off_card(repo: HubRepo, dataset: PushedDataset) -> None:
+    """Have the repo's card name a dataset no longer, so that nobody loads it while it is not whole."""
+    revision = _head(repo)
+    card = _read(repo, CARD, revision)
+    if card is not None and dataset.folder.name in listed_datasets(card):
+        others = (_description(repo, name, revision) for name in listed_datasets(card) if name != dataset.folder.name)
+        known = [description for text in others if text and (description := dataset_info.parse(text))]
+        shortened = render_card(card, known, gone=[dataset.folder.name], location=repo.repo_id)
+        repo.api.create_commit(
+            repo.repo_id,
+            [CommitOperationAdd(CARD, shortened.encode())],
+            commit_message=f"{dataset.folder.name} is being replaced",
+            repo_type="dataset",
+            parent_commit=revision,
+        )
+
+
+def _description(repo: HubRepo, name: str, revision: str) -> str | None:
+    """The conversion.json of a dataset in the repo; None if there is none."""
+    return _read(repo, f"{name}/{dataset_info.FILE_NAME}", revision)
 
 
 def _send_card(repo: HubRepo, datasets: Sequence[PushedDataset]) -> str:
@@ -268,7 +293,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         folders = _datasets(Path(os.path.abspath(Path(folder).expanduser())))
         with ExitStack() as locks:
             for each in folders:
-                locks.enter_context(_lock(each))
+                if arguments.push or (each / ".work").exists():  # no run is ever at work on a copy
+                    locks.enter_context(_lock(each))
             if arguments.push:
                 num_different = push(open_repo(options), folders, options)
             else:
@@ -326,6 +352,9 @@ def _datasets(folder: Path) -> list[Path]:
     found = [path for path in candidates if (path / dataset_info.FILE_NAME).exists()]
     if not found:
         raise UsageError(f"{folder} holds no finished dataset (no NAME/{dataset_info.FILE_NAME}); convert one first")
+    for path in candidates:
+        if path not in found and (path / "ledger.jsonl").exists():
+            logger.warning(f"Warning: {path} is left out: its conversion is not finished")
     return found
 
 
@@ -337,6 +366,8 @@ def _lock(folder: Path) -> Iterator[None]:
             yield
     except LockedError as error:
         raise UsageError(f"another run is at work on {folder}; wait for it") from error
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from huggingface_hub.hf_api import RepoFile
 
 from dataset_upload.config import HubConfig
 from dataset_upload.errors import UsageError
+from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.hub_access import HubRepo
+from dataset_upload.ledger import DONE, rows_digest
 from dataset_upload.progress import progress
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.hub_tables import write_packed_tables, write_viewer_tables
@@ -83,7 +85,7 @@ def as_pushed(folders: Sequence[Path], repo: HubRepo, options: HubConfig) -> Ite
         options: what the tables hold there.
 
     Raises:
-        UsageError: a clip is not there, or the options do not fit the clips.
+        UsageError: a dataset is not finished, a clip is not there, or the options do not fit the clips.
     """
     datasets = [PushedDataset(folder, {}) for folder in folders]
     try:
@@ -99,6 +101,7 @@ def as_pushed(folders: Sequence[Path], repo: HubRepo, options: HubConfig) -> Ite
 def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dict[str, Path]:
     """What is visible in the folder except the ledger, with the tables that the options ask for."""
     root = folder.parent
+    _check_finished(folder)
     files = {file.relative_to(root).as_posix(): file for file in _visible_files(folder) if file.name != _LEDGER}
     lacking = [path for path in _clips_of_rows(folder) if path not in files]
     if lacking:
@@ -117,6 +120,17 @@ def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dic
         raise UsageError(f"--hub.viewer_video: the clips of {folder} are no videos; --hub.packed=true shows JPEGs, too")
     files = {path: file for path, file in files.items() if not _MAIN_TABLE.fullmatch(path)}
     return {**files, **{f"{folder.name}/{shard.name}": shard for shard in sorted(tables.glob("*.parquet"))}}
+
+
+def _check_finished(folder: Path) -> None:
+    """Raises UsageError where an interrupted run has left clips or shards that do not belong together."""
+    dataset = FinishedDataset(folder.parent, folder.name)
+    if dataset.is_copy:
+        return
+    done = (entry for entry in dataset.ledger.values() if entry["status"] == DONE)
+    digest = rows_digest((entry["clip"], entry["clip_sha256"], entry["key"]) for entry in done)
+    if digest != dataset.description["rows"] or (folder / ".work" / "swap").exists():
+        raise UsageError(f"{folder} is not finished, its last run was interrupted; run the conversion again")
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:

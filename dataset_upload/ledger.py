@@ -8,7 +8,7 @@ import os
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -113,9 +113,14 @@ class Ledger:
         self._last_flush = time.monotonic()
 
     def is_settled(self, key: str, source_state: tuple[int, tuple[int, ...]]) -> bool:
-        """Whether an episode needs no work: done or skipped, from the files as they are now."""
+        """Whether an episode needs no work: done or skipped from the files as they are now, or done from files of which
+        some are out of reach now, deleted say, or on a disk that is not there."""
         entry = self.entries.get(key)
-        return entry is not None and entry.status in (DONE, SKIPPED) and entry.source_state == source_state
+        if entry is None or entry.status not in (DONE, SKIPPED):
+            return False
+        _, versions = source_state
+        is_out_of_reach = len(versions) < len(entry.source_versions)
+        return entry.source_state == source_state or (entry.status == DONE and is_out_of_reach)
 
     def clip_numbers(self, keys: Sequence[str]) -> dict[str, int]:
         """Give each episode its clip number, for good.
@@ -139,8 +144,7 @@ class Ledger:
 
     def rows_digest(self) -> str:
         """A fingerprint of the rows that the ledger says are done."""
-        rows = sorted(f"{entry.clip} {entry.clip_sha256} {entry.key}" for entry in self.with_status(DONE))
-        return hashlib.sha256("\0".join(rows).encode(errors="surrogateescape")).hexdigest()
+        return rows_digest((entry.clip, entry.clip_sha256, entry.key) for entry in self.with_status(DONE))
 
     def with_status(self, status: str) -> Iterator[Entry]:
         return (entry for entry in self.entries.values() if entry.status == status)
@@ -207,6 +211,12 @@ class Ledger:
         del fields["config"]
         fields["source_versions"] = tuple(fields["source_versions"])
         return Entry(**fields)
+
+
+def rows_digest(rows: Iterable[tuple[int, str | None, str]]) -> str:
+    """A fingerprint of rows, given as clip number, SHA-256 of the clip, and key, in any order."""
+    lines = sorted(f"{clip} {sha256} {key}" for clip, sha256, key in rows)
+    return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 _CHECKSUM = b',"crc32":'

@@ -25,7 +25,7 @@ from dataset_upload.progress import progress
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.summary import Traffic, summarise
 from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import update_card
+from dataset_upload.writers.card import check_card, update_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def generate(config: GenerateConfig) -> int:
     logger.info("")
 
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
+    check_card(folder.parent)  # better now than after the last clip
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video)
         reopen_lost(ledger, writer)
@@ -63,7 +64,7 @@ def generate(config: GenerateConfig) -> int:
             write_dataset(folder, loader, ledger, writer, config)
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         traffic.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
-        summarise(entries, len(jobs), time.monotonic() - start, folder, traffic)
+        summarise(entries, len(jobs), time.monotonic() - start, folder, traffic, is_whole=is_whole)
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different
@@ -141,6 +142,8 @@ def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
         if not config.output.overwrite:
             raise
     logger.warning(f"Warning: Replacing {folder}, which was made with other settings")
+    (folder / dataset_info.FILE_NAME).unlink(missing_ok=True)
+    update_card(folder.parent)  # a card that names what is not there makes the other datasets unloadable, too
     for entry in (*folder.iterdir(), *(folder / ".work").iterdir()):
         if entry.name not in (".work", "lock", path.name):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -166,16 +169,19 @@ def reopen_lost(ledger: Ledger, writer: RfmWriter) -> None:
 def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, config: GenerateConfig) -> list[Job]:
     """A job for each selected episode that is not settled; one that was done but has changed since is reopened."""
     numbers = ledger.clip_numbers([episode.key for episode in selected])
-    jobs = []
+    jobs, num_changed = [], 0
     for episode in progress(selected, "Loading trajectories", total=len(selected)):
         source_state = loader.source_state(episode)
         if ledger.is_settled(episode.key, source_state):
             continue
         if episode.key in ledger.entries and ledger.entries[episode.key].status == DONE:
             ledger.reopen(episode.key)
+            num_changed += 1
         number = numbers[episode.key]
         clip = clip_path(config.dataset.dataset_name, number, use_video=config.output.use_video)
         jobs.append(Job(episode, episode.key, number, clip, source_state))
+    if num_changed:
+        logger.warning(f"Warning: {num_changed} finished trajectories are converted again: their files have changed")
     return jobs
 
 
@@ -216,6 +222,8 @@ def load_text_encoder() -> TextEncoder:
         encoder.encode("")  # loads the weights: better now than after the first clip
     except LanguageModelError as error:
         raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"The sentence model cannot be read: {error}") from error
     return encoder
 
 

@@ -19,7 +19,9 @@ class Traffic:
     fetched_bytes: int = 0
 
 
-def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: Path, traffic: Traffic) -> None:
+def summarise(
+    entries: Sequence[Entry], num_jobs: int, seconds: float, folder: Path, traffic: Traffic, *, is_whole: bool
+) -> None:
     """Log counts, sizes, time, place and what to do next.
 
     Args:
@@ -28,6 +30,7 @@ def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: P
         seconds: that the run took.
         folder: the dataset's.
         traffic: of this run.
+        is_whole: whether the run came to its end and there are tables.
     """
     logger.info("")
     for status, label in ((DONE, "Done:"), (SKIPPED, "Skipped:"), (FAILED, "Failed:")):
@@ -45,7 +48,11 @@ def summarise(entries: Sequence[Entry], num_jobs: int, seconds: float, folder: P
     if traffic.archive_bytes:
         fetched, total = traffic.fetched_bytes, traffic.archive_bytes
         logger.info(f"Fetched: {fetched / 1e6:.1f} MB of {total / 1e6:.1f} MB of archives ({fetched / total:.1%})")
-    earlier = f"; {len(entries) - num_jobs} finished in an earlier run" if len(entries) > num_jobs else ""
-    logger.info(f"Time:    {seconds:.1f} s, {num_jobs / seconds:.2f} trajectories/s{earlier}")
+    rate, following = "", "the same command goes on"
+    if is_whole:
+        earlier = f"; {len(entries) - num_jobs} finished in an earlier run" if len(entries) > num_jobs else ""
+        rate = f", {num_jobs / seconds:.2f} trajectories/s{earlier}"
+        following = f'datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")'
+    logger.info(f"Time:    {seconds:.1f} s{rate}")
     logger.info(f"Dataset: {folder}")
-    logger.info(f'Next:    datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")')
+    logger.info(f"Next:    {following}")

@@ -70,6 +70,20 @@ def test_what_others_wrote_stays() -> None:
     assert updated == card.replace("| `egodex_test` | 3 |", "| `egodex_test` | 5 |")
 
 
+def test_datasets_that_are_gone_leave_the_card_and_nothing_else_does() -> None:
+    card = render_card(FOREIGN, [description("egodex_part1"), description("egodex_test")])
+    names = ["egodex_test", "egodex_test_hands", "photos"]
+    assert config_names(render_card(card, [description("egodex_test")], gone=["egodex_part1", "photos"])) == names
+    alike = "configs:\n- config_name: mine\n  data_files: [{split: train, path: mine/train-*.parquet}]\n"
+    assert config_names(render_card(f"---\n{alike}---\n", [], gone=["mine"])) == ["mine"]
+
+
+def test_a_key_without_configs_is_none() -> None:
+    card = render_card("---\nconfigs:\n---\n", [description("egodex_test")])
+    assert listed_datasets(card) == ["egodex_test"]
+    assert listed_datasets("---\nconfigs:\n---\n") == []
+
+
 def test_metadata_of_others_is_added_to_and_not_replaced() -> None:
     card = render_card("---\nlicense: mit\ntags: [lab]\n---\n", [description("egodex_test")])
     assert metadata(card)["license"] == ["mit", "cc-by-nc-nd-4.0"]

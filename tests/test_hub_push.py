@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from hub_client import REPO, SUBSETS, Client, copy_of_converted, end, local_files, put_pushed_repo, remote_files
+import yaml
+from hub_client import (
+    REPO,
+    SUBSETS,
+    Client,
+    convert_arguments,
+    copy_of_converted,
+    end,
+    local_files,
+    mini_egodex,
+    put_pushed_repo,
+    remote_files,
+)
 from hub_server import File, HubServer
 
 UPLOADS = r"POST /v1/(xorbs|shards)|PUT /lfs|/commit/"
@@ -146,6 +159,29 @@ def test_a_push_killed_at_any_step_is_completed_by_the_next(
     assert not (output / SUBSETS[0] / ".work" / "hub").exists()
 
 
+def test_while_clips_are_replaced_the_card_does_not_name_them(hub: HubServer, client: Client, output: Path) -> None:
+    put_pushed_repo(hub)
+    others = [config for name in SUBSETS[1:] for config in (name, f"{name}_hands")]
+    again = convert_arguments(mini_egodex() / "part1", output, SUBSETS[0])
+    run = client.run(*again, "--output.max_frames=4", "--output.overwrite=true")
+    assert run.exit_code == 0, run.stderr
+    hub.fail(COMMIT, hold=True, after=2, times=1)  # the tables, after the card and the clips
+    process = client.start("-m", "dataset_upload.hub", "--push", output / SUBSETS[0], REPO)
+    hub.wait_for(COMMIT, 3)
+    process.kill()
+    end(process)
+    hub.release()
+    assert remote_configs(hub) == others
+    run = client.push(output / SUBSETS[0])
+    assert run.exit_code == 0, run.stderr
+    assert remote_configs(hub) == [SUBSETS[0], f"{SUBSETS[0]}_hands", *others]
+
+
+def remote_configs(hub: HubServer) -> list[str]:
+    header = remote_files(hub)["README.md"].decode().split("---\n")[1]
+    return [config["config_name"] for config in yaml.safe_load(header)["configs"]]
+
+
 def test_clips_of_a_killed_push_are_not_sent_again(hub: HubServer, client: Client, tmp_path: Path) -> None:
     name = SUBSETS[0]
     dataset = copy_of_converted(tmp_path / "output") / name
@@ -271,6 +307,16 @@ def test_verify_changes_nothing(hub: HubServer, client: Client, output: Path) ->
     assert hub.repos == {}
 
 
+def test_verify_leaves_a_copy_as_it_is(hub: HubServer, client: Client, output: Path) -> None:
+    put_pushed_repo(hub)
+    for name in SUBSETS:
+        (output / name / "ledger.jsonl").unlink()
+        shutil.rmtree(output / name / ".work")
+    before = sorted(output.rglob("*"))
+    assert client.verify(output).exit_code == 0
+    assert sorted(output.rglob("*")) == before
+
+
 # What cannot be pushed
 
 
@@ -281,6 +327,36 @@ def test_a_row_without_its_clip_is_named(hub: HubServer, client: Client, output:
     assert run.exit_code == 2
     assert run.last_line == f"Error: {clip} is not there, but a row names it; run the conversion again"
     assert hub.count(UPLOADS) == 0
+
+
+def test_a_dataset_that_an_interrupted_run_has_changed_is_refused(hub: HubServer, client: Client, output: Path) -> None:
+    ledger = output / SUBSETS[0] / "ledger.jsonl"
+    reopened = {**json.loads(ledger.read_text().splitlines()[-1]), "status": "reopened"}
+    with ledger.open("a") as file:
+        file.write(json.dumps(reopened) + "\n")
+    run = client.push(output)
+    assert run.exit_code == 2
+    unfinished = output / SUBSETS[0]
+    assert run.last_line == (
+        f"Error: {unfinished} is not finished, its last run was interrupted; run the conversion again"
+    )
+    assert hub.count(UPLOADS) == 0
+
+
+def test_a_dataset_without_tables_yet_is_left_out_and_named(hub: HubServer, client: Client, output: Path) -> None:
+    put_pushed_repo(hub)
+    (output / SUBSETS[1] / "conversion.json").unlink()
+    run = client.push(output)
+    assert run.exit_code == 0, run.stderr
+    assert f"Warning: {output / SUBSETS[1]} is left out: its conversion is not finished\n" in run.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(client: Client, output: Path) -> None:
+    shutil.rmtree(output / SUBSETS[0] / ".work")
+    (output / SUBSETS[0] / ".work").write_text("")
+    run = client.push(output / SUBSETS[0])
+    assert run.exit_code == 2
+    assert run.stderr == f"Error: {output / SUBSETS[0]} cannot be written (File exists)\n"
 
 
 def test_a_folder_without_datasets_is_refused(client: Client, tmp_path: Path) -> None:

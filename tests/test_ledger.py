@@ -221,6 +221,10 @@ def test_the_order_of_settings_does_not_matter(path: Path) -> None:
         (DONE_ENTRY, (1000, (10, 12)), False),  # one file was replaced by an older one
         (DONE_ENTRY, (1000, (11, 13)), False),
         (SKIPPED_ENTRY, (800, (21, 22)), False),  # the missing file has arrived
+        (DONE_ENTRY, (200, (11,)), True),  # a file is gone, and what was made of it stays
+        (DONE_ENTRY, (0, ()), True),
+        (SKIPPED_ENTRY, (0, ()), False),
+        (FAILED_ENTRY, (0, ()), False),
     ],
 )
 def test_done_and_skipped_are_settled_while_their_files_stay_as_they_were(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import shutil
 import signal
 import time
+import types
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from conftest import Convert, Dataset
 from reliability_helpers import (
     NAME,
@@ -32,6 +35,10 @@ from reliability_helpers import (
     tiny_egodex,
 )
 
+from dataset_upload import pipeline
+from dataset_upload.dataset_loaders.egodex import archive
+from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.language import TextEncoder
 from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.writers import rfm
 
@@ -209,6 +216,35 @@ def test_a_changed_source_is_redone(finished: Finished, tmp_path: Path) -> None:
     assert finished.published() == finished.fresh(tmp_path / "fresh")
 
 
+def test_it_is_said_how_many_are_redone(finished: Finished) -> None:
+    for hdf5 in finished.source.glob("add_remove_lid/*.hdf5"):
+        os.utime(hdf5)
+    num_touched = len(list(finished.source.glob("add_remove_lid/*.hdf5")))
+    said = f"Warning: {num_touched} finished trajectories are converted again: their files have changed"
+    assert said in finished.convert().stderr
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".hdf5"])
+def test_what_was_made_of_files_that_are_gone_stays(once: Finished, finished: Finished, suffix: str) -> None:
+    gone = sorted(finished.source.glob(f"*/*{suffix}"))[::2]
+    for file in gone:
+        file.unlink()
+    run = finished.convert()
+    assert f"Done:    {NUM_EPISODES}\n" in run.stdout
+    assert finished.published() == once.published()
+
+
+def test_what_was_made_stays_when_the_source_falls_away_during_the_run(once: Finished, finished: Finished) -> None:
+    def lose_the_disk() -> None:
+        def stale(path: object, **_: object) -> os.stat_result:
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+        setattr(archive, "os", types.SimpleNamespace(**{**vars(os), "stat": stale}))  # noqa: B010
+
+    finished.convert(first=lose_the_disk)
+    assert finished.published() == once.published()
+
+
 def test_changed_poses_are_redone_though_the_clip_stays_the_same(finished: Finished, tmp_path: Path) -> None:
     old = Dataset(finished.output_dir)
     move_hands(finished.source, "add_remove_lid/0")
@@ -377,9 +413,13 @@ def test_a_dataset_of_several_shards_that_grows_has_the_bytes_of_one_that_was_ma
     assert [row["id"] for row in Dataset(grown.output_dir).rows] == [row["id"] for row in Dataset(once.output_dir).rows]
 
 
-def test_a_shard_ends_before_it_grows_over_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rows_per_group", "bytes_per_group"), [(4, 1_000_000), (100, 160_000)])
+def test_a_shard_ends_before_it_grows_over_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_per_group: int, bytes_per_group: int
+) -> None:
     """With rows that hardly compress. Parquet's footer, some 0.1 % of a full shard, comes on top."""
-    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 4)
+    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", rows_per_group)
+    monkeypatch.setattr(rfm, "_BYTES_PER_GROUP", bytes_per_group)
     monkeypatch.setattr(rfm, "_SHARD_BYTES", 1_000_000)
     schema = pa.schema([("noise", pa.list_(pa.float64()))])
     rng = np.random.default_rng(0)
@@ -429,6 +469,50 @@ def test_a_dataset_that_was_renamed_by_hand_is_refused(finished: Finished) -> No
 def test_overwrite_replaces_a_dataset_of_other_settings(finished: Finished, tmp_path: Path) -> None:
     finished.convert("--output.max_frames=4", "--output.overwrite=true")
     assert finished.published() == finished.fresh(tmp_path / "fresh", "--output.max_frames=4")
+
+
+def card_configs(output_dir: Path) -> list[str]:
+    header = (output_dir / "README.md").read_text().split("---\n")[1]
+    return [config["config_name"] for config in yaml.safe_load(header)["configs"]]
+
+
+def test_a_dataset_that_is_being_replaced_keeps_no_other_from_being_loaded(finished: Finished) -> None:
+    finished.convert(name="other")
+
+    def stop() -> None:
+        def no_conversion(*_: object) -> bool:
+            raise StoppedError("The power is gone")
+
+        setattr(pipeline, "convert_all", no_conversion)  # noqa: B010
+
+    finished.convert("--output.max_frames=4", "--output.overwrite=true", first=stop, exit_code=3)
+    assert card_configs(finished.output_dir) == ["other", "other_hands"]
+    finished.convert("--output.max_frames=4", "--output.overwrite=true")
+    assert card_configs(finished.output_dir) == [NAME, f"{NAME}_hands", "other", "other_hands"]
+
+
+def test_a_dataset_that_was_deleted_leaves_the_card_with_the_next_run(finished: Finished) -> None:
+    finished.convert(name="other")
+    shutil.rmtree(finished.output_dir / "other")
+    finished.convert()
+    assert card_configs(finished.output_dir) == [NAME, f"{NAME}_hands"]
+
+
+def test_a_damaged_card_is_noticed_before_any_work(once: Finished, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("---\nconfigs: [\n---\n")
+    run = Finished(once.source, tmp_path).convert(exit_code=2)
+    assert run.stderr == f"Error: {card}: its header is not valid YAML; correct it\n"
+    assert list(tmp_path.iterdir()) == [card]
+
+
+def test_a_sentence_model_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(self: object, text: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "tokenizer.json")
+
+    monkeypatch.setattr(TextEncoder, "encode", unreadable)
+    with pytest.raises(UsageError, match=r"sentence model cannot be read: .*'tokenizer\.json'"):
+        pipeline.load_text_encoder()
 
 
 def test_overwrite_keeps_a_dataset_of_the_same_settings(finished: Finished) -> None:
@@ -579,7 +663,8 @@ def test_fail_fast_stops_at_the_first_failure_and_the_next_run_goes_on(once: Fin
     bad = finished.source / "basic_pick_and_place" / "0.hdf5"  # second in the order of selection
     good = bad.read_bytes()
     bad.write_bytes(b"no HDF5")
-    finished.convert("--output.fail_fast=true", exit_code=1)
+    run = finished.convert("--output.fail_fast=true", exit_code=1)
+    assert "Next:    the same command goes on\n" in run.stdout and "load_dataset" not in run.stdout
     assert [status for status, _ in outcomes(finished.output_dir).values()] == ["done", "failed"]
     bad.write_bytes(good)
     finished.convert("--output.fail_fast=true")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dataset_upload.writers.whole_file import write_whole
 _BEGIN = "<!-- dataset_upload: this section is written by the converter -->"
 _END = "<!-- dataset_upload: end -->"
 
+_FILE_NAME = "README.md"
 _TITLE = "EgoDex for reward models"
 _LISTS = {
     "license": ["cc-by-nc-nd-4.0"],
@@ -24,21 +25,42 @@ _LISTS = {
 
 
 def update_card(output_dir: Path) -> None:
-    """Write the card for all datasets of a folder; runs side by side take turns."""
+    """Write the card for all datasets of a folder; runs side by side take turns. Raises UsageError as `check_card`."""
     with exclusive_lock(output_dir / ".card.lock", wait=True):
-        path = output_dir / "README.md"
-        existing = path.read_text(encoding="utf-8") if path.exists() else ""
+        existing = check_card(output_dir)
         folders = sorted(folder for folder in output_dir.iterdir() if (folder / dataset_info.FILE_NAME).exists())
         descriptions = [description for folder in folders if (description := dataset_info.read(folder))]
-        write_whole(path, render_card(existing, descriptions))
+        gone = set(listed_datasets(existing)) - {folder.name for folder in folders}
+        write_whole(output_dir / _FILE_NAME, render_card(existing, descriptions, gone=gone))
 
 
-def render_card(existing: str, descriptions: Sequence[dict[str, Any]], *, location: str = "PATH_OR_REPO") -> str:
+def check_card(output_dir: Path) -> str:
+    """The card as it is, "" if there is none. Raises UsageError where it cannot be read, or its YAML is damaged."""
+    try:
+        existing = (output_dir / _FILE_NAME).read_text(encoding="utf-8")
+        _split(existing)
+    except FileNotFoundError:
+        return ""
+    except UsageError as error:
+        raise UsageError(f"{output_dir}/{error}") from error
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{output_dir}/{_FILE_NAME} cannot be read ({error})") from error
+    return existing
+
+
+def render_card(
+    existing: str,
+    descriptions: Sequence[dict[str, Any]],
+    *,
+    gone: Iterable[str] = (),
+    location: str = "PATH_OR_REPO",
+) -> str:
     """The card that describes these datasets and keeps what others wrote into the existing one.
 
     Args:
         existing: a card whose own YAML keys, configs of other datasets and text outside our section stay.
         descriptions: what the datasets' `conversion.json` say.
+        gone: datasets that are not there any more; a config without its files would make all others unloadable.
         location: what `load_dataset` finds them by: the folder or the repo that the card is for.
 
     Raises:
@@ -49,7 +71,10 @@ def render_card(existing: str, descriptions: Sequence[dict[str, Any]], *, locati
     metadata, text = _split(existing)
     ours = [config for description in descriptions for config in _configs(description["dataset_name"])]
     names = {config["config_name"] for config in ours}
-    foreign = [config for config in metadata.get("configs", []) if config.get("config_name") not in names]
+    stored = metadata.get("configs") or []
+    pairs = [_configs(name) for name in gone]
+    dead = [config for pair in pairs if all(each in stored for each in pair) for config in pair]
+    foreign = [config for config in stored if config.get("config_name") not in names and config not in dead]
     configs = sorted([*foreign, *ours], key=lambda config: str(config.get("config_name")))
     lists = {key: _united(metadata.get(key), values) for key, values in _LISTS.items()}
     metadata = {"license": None, "pretty_name": _TITLE, **metadata, **lists, "configs": configs}
@@ -65,7 +90,7 @@ def render_card(existing: str, descriptions: Sequence[dict[str, Any]], *, locati
 
 def listed_datasets(card: str) -> list[str]:
     """The names of the datasets that a card's configs make loadable, without their sidecars."""
-    names = (str(config.get("config_name")) for config in _split(card)[0].get("configs", []))
+    names = (str(config.get("config_name")) for config in _split(card)[0].get("configs") or [])
     return [name for name in names if not name.endswith("_hands")]
 
 
@@ -94,12 +119,11 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
         return {}, card
     try:
         metadata = yaml.safe_load(match[1] or "") or {}
-        if not isinstance(metadata, dict) or not all(
-            isinstance(config, dict) for config in metadata.get("configs", [])
-        ):
-            raise UsageError("README.md: its YAML header is no mapping with a list of configs; correct it")
     except yaml.YAMLError as error:
-        raise UsageError("README.md: its header is not valid YAML; correct it") from error
+        raise UsageError(f"{_FILE_NAME}: its header is not valid YAML; correct it") from error
+    configs = (metadata.get("configs") or []) if isinstance(metadata, dict) else None
+    if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
+        raise UsageError(f"{_FILE_NAME}: its YAML header is no mapping with a list of configs; correct it")
     return metadata, match[2]
 
 

@@ -29,7 +29,7 @@ def describe(
     action_statistics: dict[str, Any],
     hand_joints: Sequence[str],
 ) -> dict[str, Any]:
-    """What `conversion.json` says; the same for the same rows, wherever and however often they were made."""
+    """What `conversion.json` says; the same for the same rows and libraries, wherever and however often it is made."""
     done = list(ledger.with_status(DONE))
     return {
         "dataset_name": name,

@@ -85,7 +85,7 @@ HANDS_SCHEMA = pa.schema(
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 50 MB for itself that Python could have
 
-_ROWS_PER_GROUP, _FRAMES_PER_GROUP = 250, 8_000
+_ROWS_PER_GROUP, _FRAMES_PER_GROUP, _BYTES_PER_GROUP = 250, 8_000, 100_000_000
 _SHARD_BYTES = 500_000_000
 
 
@@ -291,16 +291,22 @@ class ShardWriter:
         self._rows.append(row)
         self._num_frames += num_frames
         if len(self._rows) == _ROWS_PER_GROUP or self._num_frames >= _FRAMES_PER_GROUP:
-            self._write_row_group()
+            self._write_rows()
 
-    def _write_row_group(self) -> None:
-        group = pa.Table.from_batches(self._rows, self._schema).combine_chunks()
+    def _write_rows(self) -> None:
+        rows = pa.Table.from_batches(self._rows, self._schema).combine_chunks()
+        num_groups = min(len(rows), 1 + rows.nbytes // _BYTES_PER_GROUP)  # several only where clips lie in the rows
+        rows_per_group = -(-len(rows) // num_groups)
+        for start in range(0, len(rows), rows_per_group):
+            self._write_row_group(rows.slice(start, rows_per_group))
+        self._rows.clear()
+        self._num_frames = 0
+
+    def _write_row_group(self, group: pa.Table) -> None:
         if self._writer is None or self._files[-1].tell() + group.nbytes > _SHARD_BYTES:
             self._start_shard()
         assert self._writer is not None
         self._writer.write_table(group)
-        self._rows.clear()
-        self._num_frames = 0
 
     def _start_shard(self) -> None:
         self._finish_shard()
@@ -323,7 +329,7 @@ class ShardWriter:
         if error is not None:
             return
         if self._rows:
-            self._write_row_group()
+            self._write_rows()
         elif not self._files:  # a table without rows is still a table; readers stumble over an empty row group
             self._start_shard()
         self._finish_shard()
