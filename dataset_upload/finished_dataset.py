@@ -135,8 +135,8 @@ class FinishedDataset:
 
     @property
     def is_copy(self) -> bool:
-        """Whether this has come from the Hub, to which the ledger never goes."""
-        return not (self.folder / "ledger.jsonl").exists()
+        """Whether this has come from the Hub, to which neither ledger nor `.work` ever go."""
+        return not (self.folder / "ledger.jsonl").exists() and not (self.folder / ".work").exists()
 
     @cached_property
     def ledger(self) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_ba
 
 from dataset_upload.config import HubConfig, check_hub_options
 from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.hub_access import CONFLICT, HubRepo, find_repo, hub_errors, open_repo, patiently
 from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
 from dataset_upload.interrupts import interruptible
@@ -293,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folders = _datasets(Path(os.path.abspath(Path(folder).expanduser())))
         with ExitStack() as locks:
             for each in folders:
-                if arguments.push or (each / ".work").exists():  # no run is ever at work on a copy
+                if not FinishedDataset(each.parent, each.name).is_copy:  # on which no run is ever at work
                     locks.enter_context(_lock(each))
             if arguments.push:
                 num_different = push(open_repo(options), folders, options)

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,6 +96,8 @@ def as_pushed(folders: Sequence[Path], repo: HubRepo, options: HubConfig) -> Ite
     finally:
         for dataset in datasets:
             shutil.rmtree(dataset.work, ignore_errors=True)
+            with suppress(OSError):
+                dataset.work.parent.rmdir()  # empty only in a copy, which is to stay one
 
 
 def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dict[str, Path]:

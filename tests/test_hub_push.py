@@ -307,13 +307,14 @@ def test_verify_changes_nothing(hub: HubServer, client: Client, output: Path) ->
     assert hub.repos == {}
 
 
-def test_verify_leaves_a_copy_as_it_is(hub: HubServer, client: Client, output: Path) -> None:
+@pytest.mark.parametrize("command", ["--verify", "--push"])
+def test_a_copy_stays_as_it_is(hub: HubServer, client: Client, output: Path, command: str) -> None:
     put_pushed_repo(hub)
     for name in SUBSETS:
         (output / name / "ledger.jsonl").unlink()
         shutil.rmtree(output / name / ".work")
     before = sorted(output.rglob("*"))
-    assert client.verify(output).exit_code == 0
+    assert client.hub(command, output, REPO).exit_code == 0
     assert sorted(output.rglob("*")) == before
 
 
