@@ -109,9 +109,9 @@ def make_up(folder: Path, count: int) -> None:
         jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger, config)
         for job in jobs:
             write_clip(dataset.parent / job.clip, entry.clip_bytes or 0)
-            num_bytes, versions = job.source_state
-            state = {"source_bytes": num_bytes, "source_versions": versions}
-            ledger.append(entry._replace(key=job.key, clip=job.clip_number, **state))
+            size, versions = job.source_state
+            numbered = entry._replace(key=job.key, clip=job.clip_number)
+            ledger.append(numbered._replace(source_bytes=size, source_versions=versions))
         own = {job.clip_number: own_columns(job, loader.trajectory_id(job.episode)) for job in jobs}
         write_dataset(dataset, loader, ledger, MadeUpWriter(dataset, record, own), config)
 

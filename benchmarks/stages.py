@@ -24,13 +24,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the converter's proc
 
 from convert import find_episodes, machine, repeat_episode
 
-from dataset_upload.config import DecodeScale, GenerateConfig
+from dataset_upload.config import GenerateConfig
 from dataset_upload.conversion import Conversion, Converter, Job, flush_to_disk, make_row
 from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.archive import Episode
 from dataset_upload.language import TextEncoder
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.make_mini_egodex import make_mini_egodex
+from dataset_upload.video import DecodeScale
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import decode_reduction, plan_resize
 from dataset_upload.video.sampling import sample_indices
