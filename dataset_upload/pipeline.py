@@ -54,6 +54,7 @@ def generate(config: GenerateConfig) -> int:
     check_card(folder.parent)  # better now than after the last clip
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video)
+        check_same_naming(selected, ledger, folder)
         reopen_lost(ledger, writer)
         jobs = make_jobs(selected, loader, ledger, config)
         num_tasks = len({episode.task_name for episode in selected})
@@ -149,6 +150,15 @@ def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     path.unlink()  # last: until here an interrupted deletion is taken up again
     return Ledger(path, settings)
+
+
+def check_same_naming(selected: Sequence[Any], ledger: Ledger, folder: Path) -> None:
+    """Raises UsageError where the source names its episodes otherwise, so that each would get a second row."""
+    if len({key.count("/") for key in (*ledger.entries, *(episode.key for episode in selected))}) > 1:
+        raise UsageError(
+            f"--dataset.dataset_path: {folder} was made of one part and this names several, or the other way round; "
+            "give another --dataset.dataset_name"
+        )
 
 
 def reopen_lost(ledger: Ledger, writer: RfmWriter) -> None:

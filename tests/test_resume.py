@@ -216,6 +216,14 @@ def test_a_changed_source_is_redone(finished: Finished, tmp_path: Path) -> None:
     assert finished.published() == finished.fresh(tmp_path / "fresh")
 
 
+def test_one_part_and_several_are_not_mixed_as_their_episodes_have_other_names(finished: Finished) -> None:
+    before = finished.published()
+    run = fork_convert(finished.source.with_name("te*t"), finished.output_dir)
+    assert run.exit_code == 2
+    assert "was made of one part and this names several" in run.stderr and run.stderr.count("\n") == 1
+    assert finished.published() == before
+
+
 def test_it_is_said_how_many_are_redone(finished: Finished) -> None:
     for hdf5 in finished.source.glob("add_remove_lid/*.hdf5"):
         os.utime(hdf5)
