@@ -39,7 +39,7 @@ def check_card(output_dir: Path) -> str:
     try:
         existing = (output_dir / _FILE_NAME).read_text(encoding="utf-8")
         _split(existing)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except UsageError as error:
         raise UsageError(f"{output_dir}/{error}") from error
