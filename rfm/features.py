@@ -3,7 +3,7 @@
     folder, checksums = cache_folder(Path("runs/features"), encoder), clip_checksums(rows)
     encode_missing(rows, checksums, encoder, folder)
     features = Features(folder, checksums)
-    features[7]  # (T, D) float16 of row 7's clip, mapped into memory
+    features[7]  # (T, D) float16 of row 7's clip
 
 A file is whole or not there, so an interrupted run goes on where it was, several processes may share the folder, and
 a clip that is in two datasets is encoded once.
@@ -28,6 +28,7 @@ from rfm.encoders import Encoder
 from rfm.errors import UsageError
 
 STATISTICS_ROWS = 1000
+CLIPS_IN_MEMORY = 2000  # of 25 to 80 KB each
 
 
 class Features:
@@ -41,12 +42,12 @@ class Features:
     def __init__(self, folder: Path, checksums: Sequence[str]) -> None:
         self.folder = folder
         self.checksums = list(checksums)
-        self._open = lru_cache(10_000)(lambda path: np.load(path, mmap_mode="r"))
+        self._load = lru_cache(CLIPS_IN_MEMORY)(np.load)  # read, not mapped: a mapped file stays open
         self.dim: int = self[0].shape[1]
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
         """(T, D) of a row's clip."""
-        features: NDArray[np.float16] = self._open(feature_file(self.folder, self.checksums[row]))
+        features: NDArray[np.float16] = self._load(feature_file(self.folder, self.checksums[row]))
         return features
 
     def statistics(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

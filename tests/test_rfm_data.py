@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -122,16 +123,32 @@ def test_a_share_of_0_holds_nothing_out(rows: Rows) -> None:
 PIXELS = load_encoder("pixels16", torch.device("cpu"))
 
 
-def test_features_are_float16_per_frame_and_mapped_into_memory(rows: Rows, tmp_path: Path) -> None:
+def test_features_are_float16_per_frame(rows: Rows, tmp_path: Path) -> None:
     folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
     encode_missing(rows, checksums, PIXELS, folder)
     features = Features(folder, checksums)
 
-    assert isinstance(features[3], np.memmap)
     assert features[3].shape == (FRAMES, 16 * 16 * 3)
     assert features[3].dtype == np.float16
     pooled = read_clip(rows.clip_files(3)).reshape(FRAMES, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2) / 255
     assert np.allclose(features[3], pooled.reshape(FRAMES, -1), atol=1e-3)
+
+
+def test_features_of_any_number_of_clips_keep_no_file_open(tmp_path: Path) -> None:
+    checksums = [f"{number:064x}" for number in range(100)]
+    feature_file(tmp_path, checksums[0]).parent.mkdir()
+    for checksum in checksums:
+        np.save(feature_file(tmp_path, checksum), np.zeros((2, 3), np.float16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, hard))
+
+    try:
+        features = Features(tmp_path, checksums)
+        kept = [features[row] for row in range(100)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert len(kept) == 100
 
 
 def test_an_interrupted_encoding_goes_on_where_it_was(rows: Rows, tmp_path: Path) -> None:
