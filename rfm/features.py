@@ -96,13 +96,14 @@ def clip_checksums(rows: Rows) -> list[str]:
 def encode_missing(
     rows: Rows, checksums: Sequence[str], encoder: Encoder, folder: Path, *, rank: int = 0, ranks: int = 1
 ) -> None:
-    """Encode the clips that nobody has encoded yet; of several ranks, each its share of them.
+    """Encode the clips that nobody has encoded yet; of several ranks, each those of its share of all clips.
 
     Raises UsageError for a clip that cannot be decoded.
     """
     row_of = {checksum: row for row, checksum in enumerate(checksums)}
-    missing = sorted(row for checksum, row in row_of.items() if not feature_file(folder, checksum).exists())
-    mine, title = missing[rank::ranks], f"Encoding clips with {encoder.name}"
+    share = sorted(row_of.values())[rank::ranks]  # of all clips: other ranks may see other ones missing by now
+    mine = [row for row in share if not feature_file(folder, checksums[row]).exists()]
+    title = f"Encoding clips with {encoder.name}"
     for row in tqdm(mine, title, unit="clip", mininterval=2, disable=rank > 0 or not mine):
         files = rows.clip_files(row)
         try:

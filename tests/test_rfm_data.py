@@ -163,6 +163,14 @@ def test_an_interrupted_encoding_goes_on_where_it_was(rows: Rows, tmp_path: Path
     assert all(feature_file(folder, checksum).exists() for checksum in checksums)
 
 
+def test_ranks_that_look_at_different_moments_encode_all_clips_between_them(rows: Rows, tmp_path: Path) -> None:
+    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
+    for rank in range(3):  # each begins when those before it have finished
+        encode_missing(rows, checksums, PIXELS, folder, rank=rank, ranks=3)
+
+    assert all(feature_file(folder, checksum).exists() for checksum in checksums)
+
+
 def test_other_weights_have_other_features(tmp_path: Path) -> None:
     other = Encoder("pixels16", "other weights", torch.device("cpu"), PIXELS.forward)
 
