@@ -58,8 +58,8 @@ def prepare_data(config: DatasetConfig, max_frames: int, ranks: Ranks) -> Data:
     splits = split_rows(rows, held_out_sessions=config.held_out_sessions, held_out_tasks=config.held_out_tasks)
     encoder = load_encoder(ranks.from_main(choose_encoder(config.encoder) if ranks.is_main else None), ranks.device)
     folder, checksums = cache_folder(Path(config.feature_cache).expanduser(), encoder), clip_checksums(rows)
-    encode_missing(rows, checksums, encoder, folder, rank=ranks.rank, ranks=ranks.size)
-    ranks.barrier()
+    with ranks.raise_on_all():
+        encode_missing(rows, checksums, encoder, folder, rank=ranks.rank, ranks=ranks.size)
     features = Features(folder, checksums)
     views = Views(rows, features, max_frames, config.max_text_similarity)
     fingerprints = {"encoder": encoder.fingerprint, "dataset": features.dataset_fingerprint(rows)}
