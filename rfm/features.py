@@ -12,6 +12,7 @@ a clip that is in two datasets is encoded once.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -56,13 +57,6 @@ class Features:
         seen = np.concatenate([self[int(row)] for row in some]).astype(np.float32)
         return seen.mean(0), seen.std(0) + 1e-3
 
-    def dataset_fingerprint(self, rows: Rows) -> str:
-        """The same for the same clips and texts, wherever they lie: resumed runs compare it."""
-        lines = sorted(
-            f"{row.id} {sum_} {rows.texts[row.text]}" for row, sum_ in zip(rows.rows, self.checksums, strict=True)
-        )
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
 
 def feature_file(folder: Path, checksum: str) -> Path:
     return folder / checksum[:2] / f"{checksum}.npy"
@@ -91,6 +85,18 @@ def clip_checksums(rows: Rows) -> list[str]:
                 f"--dataset.dataset_path: a clip is missing ({reason}); convert again, or, where clips were pushed "
                 "packed into the tables, get the files back as docs/publishing.md says"
             ) from error
+
+
+def dataset_fingerprint(rows: Rows, checksums: Sequence[str]) -> str:
+    """Of all that samples depend on: rows in their order with clips, texts, tasks, sessions and success.
+
+    The same wherever they lie; resumed runs compare it.
+    """
+    digest = hashlib.sha256(rows.vectors.tobytes())
+    for row, checksum in zip(rows.rows, checksums, strict=True):
+        line = [row.id, checksum, rows.texts[row.text], row.task, row.session, row.successful]
+        digest.update(json.dumps(line).encode())
+    return digest.hexdigest()[:16]
 
 
 def encode_missing(

@@ -21,7 +21,7 @@ from rfm.data import Splits, load_rows, split_rows
 from rfm.encoders import choose_encoder, load_encoder
 from rfm.errors import UsageError
 from rfm.evaluation import Judge, Result, evaluate, model_judge, table
-from rfm.features import Features, cache_folder, clip_checksums, encode_missing
+from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing
 from rfm.losses import compute_losses
 from rfm.metrics_log import MetricsLog
 from rfm.model import RewardModel, make_model
@@ -43,7 +43,7 @@ class Data(NamedTuple):
         views: makes views of the rows.
         splits: which of the rows are for what.
         encoder: name of the encoder that saw the clips.
-        fingerprints: of that encoder's weights, and of the clips with their texts.
+        fingerprints: of that encoder, and of the rows with their clips.
     """
 
     views: Views
@@ -62,7 +62,7 @@ def prepare_data(config: DatasetConfig, max_frames: int, ranks: Ranks) -> Data:
         encode_missing(rows, checksums, encoder, folder, rank=ranks.rank, ranks=ranks.size)
     features = Features(folder, checksums)
     views = Views(rows, features, max_frames, config.max_text_similarity)
-    fingerprints = {"encoder": encoder.fingerprint, "dataset": features.dataset_fingerprint(rows)}
+    fingerprints = {"encoder": encoder.fingerprint, "dataset": dataset_fingerprint(rows, checksums)}
     return Data(views, splits, encoder.name, fingerprints)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tiny_dataset import EPISODES_PER_TASK, FRAMES, SIDE, TASKS, write_datasets
 from rfm.data import Rows, load_rows, read_clip, split_rows
 from rfm.encoders import Encoder, choose_encoder, load_encoder
 from rfm.errors import UsageError
-from rfm.features import Features, cache_folder, clip_checksums, encode_missing, feature_file
+from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing, feature_file
 
 ROWS = len(TASKS) * EPISODES_PER_TASK
 
@@ -177,17 +178,26 @@ def test_other_weights_have_other_features(tmp_path: Path) -> None:
     assert cache_folder(tmp_path, PIXELS) != cache_folder(tmp_path, other)
 
 
-def test_the_fingerprint_tells_changed_clips_and_texts_but_not_moved_ones(
-    root: Path, rows: Rows, tmp_path: Path
-) -> None:
-    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
-    encode_missing(rows, checksums, PIXELS, folder)
-    fingerprint = Features(folder, checksums).dataset_fingerprint(rows)
+def test_the_fingerprint_of_a_moved_dataset_is_the_same(root: Path, rows: Rows, tmp_path: Path) -> None:
     (tmp_path / "moved").symlink_to(root)
     moved = load_rows(f"{tmp_path}/moved/egodex_a")
 
-    assert Features(folder, clip_checksums(moved)).dataset_fingerprint(moved) == fingerprint
-    assert Features(folder, checksums[1:] + checksums[:1]).dataset_fingerprint(rows) != fingerprint
+    assert dataset_fingerprint(moved, clip_checksums(moved)) == dataset_fingerprint(rows, clip_checksums(rows))
+
+
+def test_the_fingerprint_tells_everything_that_samples_depend_on(rows: Rows) -> None:
+    checksums, first = clip_checksums(rows), rows.rows[0]
+    changed = [first._replace(**change) for change in ({"id": "x"}, {"text": 1}, {"task": "x"}, {"session": "x"})]
+    changed.append(first._replace(successful=False))
+    fingerprints = [
+        dataset_fingerprint(rows, checksums),
+        dataset_fingerprint(rows, checksums[1:] + checksums[:1]),
+        dataset_fingerprint(replace(rows, rows=rows.rows[::-1]), checksums[::-1]),
+        dataset_fingerprint(replace(rows, vectors=-rows.vectors), checksums),
+        *(dataset_fingerprint(replace(rows, rows=[row, *rows.rows[1:]]), checksums) for row in changed),
+    ]
+
+    assert len(set(fingerprints)) == len(fingerprints)
 
 
 def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
