@@ -104,7 +104,7 @@ def encode_missing(
 ) -> None:
     """Encode the clips that nobody has encoded yet; of several ranks, each those of its share of all clips.
 
-    Raises UsageError for a clip that cannot be decoded.
+    Raises UsageError for a clip that cannot be decoded, or a folder that cannot be written.
     """
     row_of = {checksum: row for row, checksum in enumerate(checksums)}
     share = sorted(row_of.values())[rank::ranks]  # of all clips: other ranks may see other ones missing by now
@@ -116,7 +116,11 @@ def encode_missing(
             frames = read_clip(files)
         except (OSError, ValueError) as error:
             raise UsageError(f"{files[0]} cannot be decoded ({error}); convert its dataset again") from error
-        _write(feature_file(folder, checksums[row]), encoder(frames))
+        features = encoder(frames)
+        try:
+            _write(feature_file(folder, checksums[row]), features)
+        except OSError as error:
+            raise UsageError(f"--dataset.feature_cache: {folder} cannot be written ({error})") from error
 
 
 def _write(path: Path, features: NDArray[np.float16]) -> None:

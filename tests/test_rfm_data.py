@@ -210,6 +210,13 @@ def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
         encode_missing(rows, clip_checksums(rows), PIXELS, tmp_path / "features")
 
 
+def test_a_cache_that_cannot_be_written_is_named(rows: Rows, tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
+
+    with pytest.raises(UsageError, match=r"--dataset\.feature_cache: .*a_file/pixels16-1 cannot be written"):
+        encode_missing(rows, clip_checksums(rows), PIXELS, cache_folder(tmp_path / "a_file", PIXELS))
+
+
 def test_a_clip_that_is_missing_is_named(tmp_path: Path) -> None:
     root = write_datasets(tmp_path / "data", "egodex_a")
     (root / "egodex_a/batch_0000/trajectory_0001.mp4").unlink()
