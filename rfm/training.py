@@ -249,6 +249,7 @@ def learn(
             if is_last or step % options.evaluate_every == 0:
                 results = evaluate_splits(judge, data.views, splits, config.evaluation.max_trajectories)
                 score = results.get("held-out episodes", results["train"])["rewound"].value
+                score = ranks.from_main(score)  # all ranks save, or none: the last bits of their scores may differ
                 is_best, best = score > best, max(score, best)
                 log.write(step, flatten(results))
                 logger.info(f"Step {step} of {options.steps}\n{table(results)}")

@@ -15,6 +15,7 @@ import torch
 from tiny_dataset import write_card, write_dataset, write_datasets
 
 from rfm import training
+from rfm.checkpoints import read_state
 from rfm.config import TrainConfig
 from rfm.encoders import load_encoder
 from rfm.errors import UsageError
@@ -140,6 +141,18 @@ def test_a_dataset_with_nothing_to_train_on_can_be_judged(
 
     metrics: dict[str, Any] = json.loads((tmp_path / "metrics.json").read_text())
     assert {name.split("/")[0] for name in metrics} == {split}
+
+
+def test_the_main_rank_says_how_good_an_evaluation_was(config: TrainConfig) -> None:
+    class Second(Ranks):
+        """One whose main rank has measured a score of its own."""
+
+        def from_main(self, value: Any) -> Any:
+            return -0.75 if isinstance(value, float) else value
+
+    train(config, Second(rank=0, size=1, device=torch.device("cpu"), bf16=False))
+
+    assert read_state(best_of(config))["best"] == -0.75
 
 
 def test_batches_come_in_the_order_of_their_steps() -> None:
