@@ -246,13 +246,17 @@ def learn(
                 log.write(step, numbers | {"learning_rate": learning_rate(done, config), "pairs_per_second": speed})
                 bar.set_postfix(loss=f"{numbers['loss']:.3f}")
                 clock, clock_step = time.perf_counter(), step
-            if is_last or step % options.evaluate_every == 0:
+            is_time_to_evaluate = is_last or step % options.evaluate_every == 0
+            if is_time_to_evaluate:
                 results = evaluate_splits(judge, data.views, splits, config.evaluation.max_trajectories)
                 score = results.get("held-out episodes", results["train"])["rewound"].value
                 score = ranks.from_main(score)  # all ranks save, or none: the last bits of their scores may differ
                 is_best, best = score > best, max(score, best)
                 log.write(step, flatten(results))
                 logger.info(f"Step {step} of {options.steps}\n{table(results)}")
-            if is_last or is_best or step % options.checkpoint_every == 0:
+            is_time_to_save = is_last or is_best or step % options.checkpoint_every == 0
+            if is_time_to_save:
                 save(is_best=is_best)
+            if is_time_to_evaluate or is_time_to_save:
+                clock, clock_step = time.perf_counter(), step  # speed is that of learning alone
     logger.info(f"Done: {step} steps, best rewound rank correlation {best:.3f}; see {output}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rfm.checkpoints import read_state
 from rfm.config import TrainConfig
 from rfm.encoders import load_encoder
 from rfm.errors import UsageError
+from rfm.metrics_log import read_metrics
 from rfm.ranks import Ranks
 from rfm.report import write_report
 from rfm.training import prefetched, train
@@ -141,6 +143,22 @@ def test_a_dataset_with_nothing_to_train_on_can_be_judged(
 
     metrics: dict[str, Any] = json.loads((tmp_path / "metrics.json").read_text())
     assert {name.split("/")[0] for name in metrics} == {split}
+
+
+def test_the_speed_is_that_of_learning_alone(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate_splits = training.evaluate_splits
+
+    def slowly(*args: Any) -> Any:
+        time.sleep(1)
+        return evaluate_splits(*args)
+
+    monkeypatch.setattr(training, "evaluate_splits", slowly)
+    config.training = replace(config.training, log_every=2, evaluate_every=1)
+
+    train(config, ALONE)
+
+    (speed,) = [line["pairs_per_second"] for line in read_metrics(best_of(config).parent.parent) if "loss" in line]
+    assert speed > 2 * config.training.batch_size  # two steps cannot be faster than this if the first evaluation counts
 
 
 def test_the_main_rank_says_how_good_an_evaluation_was(config: TrainConfig) -> None:
