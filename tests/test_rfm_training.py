@@ -154,15 +154,6 @@ def test_a_killed_run_goes_on_and_ends_with_identical_weights(
     assert all(torch.equal(resumed[name], tensor) for name, tensor in weights(undisturbed).items())
 
 
-def test_a_run_is_not_resumed_on_another_dataset(tiny: Path, undisturbed: Path, environment: Mapping[str, str]) -> None:
-    other = command(tiny, undisturbed, f"--dataset.dataset_path={tiny}/egodex_b")
-
-    refused = subprocess.run(other, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
-
-    assert refused.returncode == 2
-    assert "Error: --dataset.dataset_path: the dataset is not the one that" in refused.stderr
-
-
 # Several processes -----------------------------------------------------------------------------------------
 
 
