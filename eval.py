@@ -2,8 +2,8 @@
 
     python eval.py runs/egodex/checkpoints/best egodex_dataset/egodex --out report/
 
-Writes metrics.json, metrics.png, history.png and a picture a trajectory. Exit codes: 0 done, 2 wrong usage,
-130 interrupted.
+Writes metrics.json, metrics.png, history.png and a picture a trajectory. Beside the held-out splits the table has
+`train`, what training on DATASET learns from, to compare. Exit codes: 0 done, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations

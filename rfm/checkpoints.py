@@ -64,7 +64,7 @@ def save_checkpoint(
         (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n")
         shutil.rmtree(finished, ignore_errors=True)
         temporary.rename(finished)
-        for link in (LAST, BEST) if is_best else (LAST,):
+        for link in (BEST, LAST) if is_best else (LAST,):  # killed in between, a run repeats what led to the best
             _point(folder / link, name)
         _delete_others(folder)
     ranks.barrier()  # nobody loads before it is whole

@@ -238,8 +238,6 @@ def split_rows(rows: Rows, *, held_out_sessions: float, held_out_tasks: float) -
     sessions = _hold_out("session", {row.session for row in rows.rows if row.task not in tasks}, held_out_sessions)
     side = [2 if row.task in tasks else 1 if row.session in sessions else 0 for row in rows.rows]
     splits = Splits(*(np.flatnonzero(np.array(side) == number) for number in range(3)))
-    if not len(splits.train):
-        raise UsageError("--dataset.held_out_sessions: nothing is left to train on; hold out less, or convert more")
     logger.info(
         f"Train on {len(splits.train)} trajectories; held out: {len(splits.held_out_episodes)} of "
         f"{len(sessions)} session(s), {len(splits.held_out_tasks)} of {len(tasks)} whole task(s)"

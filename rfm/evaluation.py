@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rfm.data import Rows
 from rfm.metrics import balanced_accuracy, pearson, spearman, top_1, wins
 from rfm.model import RewardModel
 from rfm.ranks import Ranks
@@ -90,7 +91,8 @@ def evaluate(judge: Judge, views: Views, rows: Indices, others: Indices, max_tra
     Wrong texts and videos come from the rows `others`.
     """
     chosen = sorted((_hash(views.rows.rows[row].id), int(row)) for row in rows)[:max_trajectories]
-    questions = [question for number, row in chosen for question in _questions(views, row, others, number)]
+    texts = _texts_of_tasks(views.rows, others)
+    questions = [question for number, row in chosen for question in _questions(views, row, others, texts, number)]
     asked = [view for _, group in questions for view in group]
     model, counter = _measure(questions, judge(asked)), _measure(questions, count_frames(asked))
     return {name: Result(model.get(name, math.nan), counter.get(name, math.nan)) for name in METRICS}
@@ -107,14 +109,12 @@ def rewound_view(views: Views, row: int, rng: np.random.Generator) -> View:
 Question = tuple[str, list[View]]
 
 
-def _questions(views: Views, row: int, others: Indices, number: int) -> Iterator[Question]:
+def _questions(views: Views, row: int, others: Indices, texts: dict[str, list[int]], number: int) -> Iterator[Question]:
     """The views of a row that answer each metric's question."""
     rng = np.random.default_rng(number)
     whole = thin(np.arange(views.num_frames(row)), views.max_frames)
-    yield (
-        "whole",
-        [views.view(row, whole), *(views.view(row, whole, text) for text in _wrong_texts(views, row, others))],
-    )
+    wrong = _wrong_texts(views, row, texts, np.random.default_rng([number, 1]))
+    yield "whole", [views.view(row, whole), *(views.view(row, whole, text) for text in wrong)]
     start, end = views.stretch(row, rng)
     yield "stretch", [views.view(row, thin(np.arange(start, end + 1), views.max_frames))]
     yield "rewound", [rewound_view(views, row, rng)]
@@ -124,14 +124,27 @@ def _questions(views: Views, row: int, others: Indices, number: int) -> Iterator
         yield "preference", [pair.chosen, pair.rejected]
 
 
-def _wrong_texts(views: Views, row: int, others: Indices) -> list[int]:
-    """One text of each other task, but none that says nearly the same as the row's own."""
-    mine, texts = views.rows.rows[row], dict[str, int]()
-    for other in sorted(others, key=lambda other: _hash(mine.id + views.rows.rows[other].id)):
-        theirs = views.rows.rows[other]
-        if theirs.task != mine.task and views.rows.similarity(mine.text, theirs.text) < views.max_text_similarity:
-            texts.setdefault(theirs.task, theirs.text)
-    return list(texts.values())[: MAX_TEXTS - 1]
+def _texts_of_tasks(rows: Rows, some: Indices) -> dict[str, list[int]]:
+    """The texts of each task among some rows, by their numbers; in an order that is not the rows'."""
+    found = {(rows.rows[row].task, rows.texts[rows.rows[row].text], rows.rows[row].text) for row in some}
+    texts = defaultdict[str, list[int]](list)
+    for task, _, text in sorted(found):
+        texts[task].append(text)
+    return texts
+
+
+def _wrong_texts(views: Views, row: int, texts: dict[str, list[int]], rng: np.random.Generator) -> list[int]:
+    """One text of each other task, of MAX_TEXTS - 1 at most; none that says nearly the same as the row's own."""
+    mine, wrong = views.rows.rows[row], list[int]()
+    tasks = [task for task in texts if task != mine.task]
+    for i in rng.permutation(len(tasks)):
+        if len(wrong) == MAX_TEXTS - 1:
+            break
+        for text in rng.permutation(texts[tasks[i]]):
+            if views.rows.similarity(mine.text, text) < views.max_text_similarity:
+                wrong.append(int(text))
+                break
+    return wrong
 
 
 def _measure(questions: Sequence[Question], verdicts: Sequence[Verdict]) -> dict[str, float]:

@@ -3,7 +3,7 @@
     folder, checksums = cache_folder(Path("runs/features"), encoder), clip_checksums(rows)
     encode_missing(rows, checksums, encoder, folder)
     features = Features(folder, checksums)
-    features[7]  # (T, D) float16 of row 7's clip, mapped into memory
+    features[7]  # (T, D) float16 of row 7's clip
 
 A file is whole or not there, so an interrupted run goes on where it was, several processes may share the folder, and
 a clip that is in two datasets is encoded once.
@@ -12,6 +12,7 @@ a clip that is in two datasets is encoded once.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from rfm.encoders import Encoder
 from rfm.errors import UsageError
 
 STATISTICS_ROWS = 1000
+CLIPS_IN_MEMORY = 2000  # of 25 to 80 KB each
 
 
 class Features:
@@ -41,12 +43,12 @@ class Features:
     def __init__(self, folder: Path, checksums: Sequence[str]) -> None:
         self.folder = folder
         self.checksums = list(checksums)
-        self._open = lru_cache(10_000)(lambda path: np.load(path, mmap_mode="r"))
+        self._load = lru_cache(CLIPS_IN_MEMORY)(np.load)  # read, not mapped: a mapped file stays open
         self.dim: int = self[0].shape[1]
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
         """(T, D) of a row's clip."""
-        features: NDArray[np.float16] = self._open(feature_file(self.folder, self.checksums[row]))
+        features: NDArray[np.float16] = self._load(feature_file(self.folder, self.checksums[row]))
         return features
 
     def statistics(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -54,13 +56,6 @@ class Features:
         some = rows[:: max(1, len(rows) // STATISTICS_ROWS)]
         seen = np.concatenate([self[int(row)] for row in some]).astype(np.float32)
         return seen.mean(0), seen.std(0) + 1e-3
-
-    def dataset_fingerprint(self, rows: Rows) -> str:
-        """The same for the same clips and texts, wherever they lie: resumed runs compare it."""
-        lines = sorted(
-            f"{row.id} {sum_} {rows.texts[row.text]}" for row, sum_ in zip(rows.rows, self.checksums, strict=True)
-        )
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def feature_file(folder: Path, checksum: str) -> Path:
@@ -92,23 +87,40 @@ def clip_checksums(rows: Rows) -> list[str]:
             ) from error
 
 
+def dataset_fingerprint(rows: Rows, checksums: Sequence[str]) -> str:
+    """Of all that samples depend on: rows in their order with clips, texts, tasks, sessions and success.
+
+    The same wherever they lie; resumed runs compare it.
+    """
+    digest = hashlib.sha256(rows.vectors.tobytes())
+    for row, checksum in zip(rows.rows, checksums, strict=True):
+        line = [row.id, checksum, rows.texts[row.text], row.task, row.session, row.successful]
+        digest.update(json.dumps(line).encode())
+    return digest.hexdigest()[:16]
+
+
 def encode_missing(
     rows: Rows, checksums: Sequence[str], encoder: Encoder, folder: Path, *, rank: int = 0, ranks: int = 1
 ) -> None:
-    """Encode the clips that nobody has encoded yet; of several ranks, each its share of them.
+    """Encode the clips that nobody has encoded yet; of several ranks, each those of its share of all clips.
 
-    Raises UsageError for a clip that cannot be decoded.
+    Raises UsageError for a clip that cannot be decoded, or a folder that cannot be written.
     """
     row_of = {checksum: row for row, checksum in enumerate(checksums)}
-    missing = sorted(row for checksum, row in row_of.items() if not feature_file(folder, checksum).exists())
-    mine, title = missing[rank::ranks], f"Encoding clips with {encoder.name}"
+    share = sorted(row_of.values())[rank::ranks]  # of all clips: other ranks may see other ones missing by now
+    mine = [row for row in share if not feature_file(folder, checksums[row]).exists()]
+    title = f"Encoding clips with {encoder.name}"
     for row in tqdm(mine, title, unit="clip", mininterval=2, disable=rank > 0 or not mine):
         files = rows.clip_files(row)
         try:
             frames = read_clip(files)
         except (OSError, ValueError) as error:
             raise UsageError(f"{files[0]} cannot be decoded ({error}); convert its dataset again") from error
-        _write(feature_file(folder, checksums[row]), encoder(frames))
+        features = encoder(frames)
+        try:
+            _write(feature_file(folder, checksums[row]), features)
+        except OSError as error:
+            raise UsageError(f"--dataset.feature_cache: {folder} cannot be written ({error})") from error
 
 
 def _write(path: Path, features: NDArray[np.float16]) -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from rfm.errors import UsageError
 
@@ -15,20 +15,33 @@ FILE_NAME = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends metrics to a run's file. A run that resumes at a step first drops the lines after it."""
+    """Appends metrics to a run's file. A run that resumes at a step first drops the lines after it.
 
-    def __init__(self, folder: Path, *, from_step: int, tracker: str = "none") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    Of several ranks only the main one writes: the logs of the others do nothing.
+
+    Raises UsageError where the folder cannot be written, or the tracker is not installed.
+    """
+
+    def __init__(self, folder: Path, *, from_step: int, tracker: str = "none", is_main: bool = True) -> None:
+        self._file: TextIO | None = None
+        if not is_main:
+            return
         path = folder / FILE_NAME
-        kept = [line for line in read_metrics(folder) if line["step"] <= from_step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        temporary.replace(path)
-        self._file = path.open("a")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            kept = [line for line in read_metrics(folder) if line["step"] <= from_step]
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            temporary.replace(path)
+        except OSError as error:
+            raise UsageError(f"--training.output_dir: {folder} cannot be written ({error})") from error
         self._track, self._close_tracker = _open_tracker(tracker, folder)
+        self._file = path.open("a")
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """A line; values that are not finite are null."""
+        if self._file is None:
+            return
         numbers = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self._file.write(json.dumps({"step": step, **numbers}) + "\n")
         self._file.flush()
@@ -40,8 +53,9 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._close_tracker()
+        if self._file is not None:
+            self._file.close()
+            self._close_tracker()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -62,6 +62,23 @@ class Ranks:
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
+    @contextmanager
+    def raise_on_all(self) -> Iterator[None]:
+        """Wait, at the block's end, until every rank is there; the first UsageError of one is raised on all of them.
+
+        Nothing in the block may wait for other ranks.
+        """
+        error: UsageError | None = None
+        try:
+            yield
+        except UsageError as mine:
+            error = mine
+        errors = [error] * self.size
+        if self.size > 1:
+            dist.all_gather_object(errors, error)
+        for error in filter(None, errors):
+            raise error
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of forward passes."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

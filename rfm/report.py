@@ -12,6 +12,7 @@ import numpy as np
 
 from rfm.checkpoints import load_weights, read_state
 from rfm.config import TrainConfig
+from rfm.data import load_rows, split_rows
 from rfm.errors import UsageError
 from rfm.evaluation import evaluate, model_judge, table
 from rfm.metrics_log import read_metrics
@@ -37,35 +38,42 @@ def write_report(
         max_trajectories: per split, at most.
         pictures: trajectories to draw, per split.
 
-    Raises UsageError where checkpoint or dataset is not one, or the encoder is another than in training.
+    Raises UsageError where checkpoint or dataset is not one, `out` cannot be made, or the encoder is another than in
+    training.
     """
     state = read_state(checkpoint)
     config = config_from(state["config"])
-    options = replace(config.dataset, dataset_path=dataset, encoder=state["encoder"])
+    options = replace(config.dataset, encoder=state["encoder"])
+    rows = load_rows(dataset)
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # before minutes of judging
+    except OSError as error:
+        raise UsageError(f"--out: {out} cannot be made ({error})") from error
     with join_ranks() as ranks:
-        data = prepare_data(options, config.model.max_frames, ranks)
-        if data.fingerprints["encoder"] != state["fingerprints"]["encoder"]:
-            raise UsageError(f"{state['encoder']} has other weights here than when {checkpoint} was trained")
+        eyes = {"encoder": state["fingerprints"]["encoder"]}  # the dataset may be another than in training
+        data = prepare_data(rows, options, config.model.max_frames, ranks, eyes)
         model = make_model(config, state["feature_dim"])
         load_weights(checkpoint, model)
         judge = model_judge(ranks.shard(model), data.views, ranks)
 
-        splits: dict[str, Indices]
+        to_draw: dict[str, Indices]
         if all_rows:
-            everything = np.arange(len(data.views.rows))
-            splits = {"all": everything}
+            everything = np.arange(len(rows))
+            to_draw = {"all": everything}
             results = {"all": evaluate(judge, data.views, everything, everything, max_trajectories)}
         else:
-            splits = {"held-out episodes": data.splits.held_out_episodes, "held-out tasks": data.splits.held_out_tasks}
-            results = evaluate_splits(judge, data, max_trajectories)
+            splits = split_rows(
+                rows, held_out_sessions=options.held_out_sessions, held_out_tasks=options.held_out_tasks
+            )
+            to_draw = {"held-out episodes": splits.held_out_episodes, "held-out tasks": splits.held_out_tasks}
+            results = evaluate_splits(judge, data.views, splits, max_trajectories)
         logger.info(f"{checkpoint}, step {state['step']}\n{table(results)}")
 
-        out.mkdir(parents=True, exist_ok=True)
         (out / "metrics.json").write_text(json.dumps(flatten(results), indent=2).replace("NaN", "null") + "\n")
         draw_metrics(results, out / "metrics.png")
         draw_history(read_metrics(checkpoint.resolve().parent.parent), out / "history.png")
-        for split, rows in splits.items():
-            for number, row in enumerate(rows[:: max(1, len(rows) // max(pictures, 1))][:pictures]):
+        for split, drawn in to_draw.items():
+            for number, row in enumerate(drawn[:: max(1, len(drawn) // max(pictures, 1))][:pictures]):
                 draw_trajectory(judge, data.views, int(row), out / f"{split.replace(' ', '-')}-{number}.png")
     logger.info(f"Report: {out}")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,11 +18,11 @@ from tqdm import tqdm
 
 from rfm.checkpoints import LAST, load_checkpoint, read_state, save_checkpoint
 from rfm.config import FREE_OPTIONS, DatasetConfig, TrainConfig
-from rfm.data import Splits, load_rows, split_rows
+from rfm.data import Rows, Splits, load_rows, split_rows
 from rfm.encoders import choose_encoder, load_encoder
 from rfm.errors import UsageError
 from rfm.evaluation import Judge, Result, evaluate, model_judge, table
-from rfm.features import Features, cache_folder, clip_checksums, encode_missing
+from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing
 from rfm.losses import compute_losses
 from rfm.metrics_log import MetricsLog
 from rfm.model import RewardModel, make_model
@@ -41,29 +42,43 @@ class Data(NamedTuple):
 
     Attributes:
         views: makes views of the rows.
-        splits: which of the rows are for what.
         encoder: name of the encoder that saw the clips.
-        fingerprints: of that encoder's weights, and of the clips with their texts.
+        fingerprints: of that "encoder", and of the "dataset", the rows with their clips.
     """
 
     views: Views
-    splits: Splits
     encoder: str
     fingerprints: dict[str, str]
 
 
-def prepare_data(config: DatasetConfig, max_frames: int, ranks: Ranks) -> Data:
-    """Find the rows, split them, and encode those of their clips that have not been encoded yet."""
-    rows = load_rows(config.dataset_path)
-    splits = split_rows(rows, held_out_sessions=config.held_out_sessions, held_out_tasks=config.held_out_tasks)
-    encoder = load_encoder(ranks.from_main(choose_encoder(config.encoder) if ranks.is_main else None), ranks.device)
-    folder, checksums = cache_folder(Path(config.feature_cache).expanduser(), encoder), clip_checksums(rows)
-    encode_missing(rows, checksums, encoder, folder, rank=ranks.rank, ranks=ranks.size)
-    ranks.barrier()
-    features = Features(folder, checksums)
-    views = Views(rows, features, max_frames, config.max_text_similarity)
-    fingerprints = {"encoder": encoder.fingerprint, "dataset": features.dataset_fingerprint(rows)}
-    return Data(views, splits, encoder.name, fingerprints)
+def prepare_data(
+    rows: Rows, config: DatasetConfig, max_frames: int, ranks: Ranks, learned_from: Mapping[str, str]
+) -> Data:
+    """Encode those of the rows' clips that have not been encoded yet.
+
+    Raises UsageError, before that, where a fingerprint is another than that in `learned_from`, a checkpoint's.
+    """
+    name = ranks.from_main(choose_encoder(config.encoder) if ranks.is_main else None)
+    with ranks.raise_on_all():
+        encoder = load_encoder(name, ranks.device)
+        check_same("encoder", encoder.fingerprint, learned_from)
+        checksums = clip_checksums(rows)
+        fingerprints = {"encoder": encoder.fingerprint, "dataset": dataset_fingerprint(rows, checksums)}
+        check_same("dataset", fingerprints["dataset"], learned_from)
+        folder = cache_folder(Path(config.feature_cache).expanduser(), encoder)
+        encode_missing(rows, checksums, encoder, folder, rank=ranks.rank, ranks=ranks.size)
+    views = Views(rows, Features(folder, checksums), max_frames, config.max_text_similarity)
+    return Data(views, encoder.name, fingerprints)
+
+
+def check_same(what: Literal["encoder", "dataset"], fingerprint: str, learned_from: Mapping[str, str]) -> None:
+    """Raises UsageError where `learned_from` has another fingerprint of this."""
+    if learned_from.get(what, fingerprint) != fingerprint:
+        option = {"encoder": "--dataset.encoder", "dataset": "--dataset.dataset_path"}[what]
+        raise UsageError(
+            f"{option}: the {what} is not the one that the checkpoint has learned from; restore that one, or train "
+            "anew in another --training.output_dir"
+        )
 
 
 # Resuming --------------------------------------------------------------------------------------------------
@@ -72,7 +87,7 @@ def prepare_data(config: DatasetConfig, max_frames: int, ranks: Ranks) -> Data:
 def find_checkpoint(config: TrainConfig) -> Path | None:
     """The run's last checkpoint. Raises UsageError where there is one that must not be resumed, or cannot be."""
     last = Path(config.training.output_dir).expanduser() / CHECKPOINTS / LAST
-    if not last.exists():
+    if not os.path.exists(last):  # unlike Path.exists, it raises nothing where the folder cannot be read
         return None
     if config.training.resume == "never":
         raise UsageError(f"--training.resume: never, but {last} is there; choose another --training.output_dir")
@@ -85,16 +100,6 @@ def find_checkpoint(config: TrainConfig) -> Path | None:
                     f"{before[section].get(name)!r}; go back to that, or choose another --training.output_dir"
                 )
     return last.resolve()
-
-
-def check_same_data(checkpoint: Path, data: Data) -> None:
-    """Raises UsageError where the checkpoint has seen other clips, or seen them with other eyes."""
-    for what, before in read_state(checkpoint)["fingerprints"].items():
-        if before != data.fingerprints[what]:
-            raise UsageError(
-                f"--dataset.dataset_path: the {what} is not the one that {checkpoint.parent.parent} began with; "
-                "restore it, or choose another --training.output_dir"
-            )
 
 
 # Steps -----------------------------------------------------------------------------------------------------
@@ -119,6 +124,16 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return options.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
 
 
+def prefetched(load: Callable[[int], Batch], first: int, end: int) -> Iterator[tuple[int, Batch]]:
+    """The steps from `first` to before `end`, each with its batch; a thread makes the next one meanwhile."""
+    with ThreadPoolExecutor(1) as loader:
+        following = loader.submit(load, first)
+        for step in range(first, end):
+            batch = following.result()
+            following = loader.submit(load, step + 1)
+            yield step, batch
+
+
 def take_step(
     model: RewardModel, optimizer: torch.optim.Optimizer, batch: Batch, ranks: Ranks, gradient_clip: float
 ) -> dict[str, torch.Tensor]:
@@ -137,14 +152,13 @@ def take_step(
     }
 
 
-def evaluate_splits(judge: Judge, data: Data, max_trajectories: int) -> dict[str, dict[str, Result]]:
+def evaluate_splits(judge: Judge, views: Views, splits: Splits, max_trajectories: int) -> dict[str, dict[str, Result]]:
     """Every metric on each split that has rows; what is wrong beside a held-out row is held out, too."""
-    held_out = np.concatenate(data.splits[1:])
+    held_out = np.concatenate(splits[1:])
     results = {}
-    for name, rows in zip(("train", "held-out episodes", "held-out tasks"), data.splits, strict=True):
+    for name, rows in zip(("train", "held-out episodes", "held-out tasks"), splits, strict=True):
         if len(rows):
-            others = rows if name == "train" else held_out
-            results[name] = evaluate(judge, data.views, rows, others, max_trajectories)
+            results[name] = evaluate(judge, views, rows, rows if name == "train" else held_out, max_trajectories)
     return results
 
 
@@ -169,19 +183,35 @@ def train(config: TrainConfig, ranks: Ranks) -> None:
     if options.batch_size % ranks.size:
         raise UsageError(f"--training.batch_size: {options.batch_size} cannot be shared by {ranks.size} processes")
     checkpoint = find_checkpoint(config)
-    if checkpoint is not None and config.dataset.encoder == "auto":
-        config.dataset.encoder = read_state(checkpoint)["encoder"]
-    data = prepare_data(config.dataset, config.model.max_frames, ranks)
-    pairs = TrainingPairs(data.views, data.splits.train, options.seed)
+    state = read_state(checkpoint) if checkpoint else {}
+    if checkpoint and config.dataset.encoder == "auto":
+        config.dataset.encoder = state["encoder"]
+    rows = load_rows(config.dataset.dataset_path)
+    splits = split_rows(
+        rows, held_out_sessions=config.dataset.held_out_sessions, held_out_tasks=config.dataset.held_out_tasks
+    )
+    if not len(splits.train):
+        raise UsageError("--dataset.held_out_sessions: nothing is left to train on; hold out less, or convert more")
+    with ranks.raise_on_all():  # before hours of encoding
+        log = MetricsLog(output, from_step=state.get("step", 0), tracker=options.tracker, is_main=ranks.is_main)
+    with log:
+        data = prepare_data(rows, config.dataset, config.model.max_frames, ranks, state.get("fingerprints", {}))
+        learn(config, data, splits, checkpoint, ranks, log)
 
+
+def learn(
+    config: TrainConfig, data: Data, splits: Splits, checkpoint: Path | None, ranks: Ranks, log: MetricsLog
+) -> None:
+    """Take the steps after the checkpoint's, or all, with evaluations and checkpoints in between."""
+    options, output, rows = config.training, Path(config.training.output_dir).expanduser(), data.views.rows
+    pairs = TrainingPairs(data.views, splits.train, options.seed)
     model = make_model(config, data.views.features.dim)
-    mean, std = data.views.features.statistics(data.splits.train)
-    model.standardise(data.views.rows.text_vectors(data.splits.train), mean, std)
+    mean, std = data.views.features.statistics(splits.train)
+    model.standardise(rows.text_vectors(splits.train), mean, std)
     model = ranks.shard(model)
     optimizer = make_optimizer(model, config)
     step, best = 0, -math.inf
     if checkpoint is not None:
-        check_same_data(checkpoint, data)
         load_checkpoint(checkpoint, model, optimizer)
         state = read_state(checkpoint)
         step, best = state["step"], state["best"]
@@ -190,7 +220,7 @@ def train(config: TrainConfig, ranks: Ranks) -> None:
     def load_batch(step: int) -> Batch:
         drawn = pairs.batch(step, options.batch_size, ranks.rank, ranks.size)
         views = [view for pair in drawn for view in (pair.chosen, pair.rejected)]
-        return collate(views, data.views.rows, data.views.features, options.feature_noise * std)
+        return collate(views, rows, data.views.features, options.feature_noise * std)
 
     def save(*, is_best: bool) -> None:
         state = {"step": step, "best": best, "encoder": data.encoder, "fingerprints": data.fingerprints}
@@ -198,38 +228,35 @@ def train(config: TrainConfig, ranks: Ranks) -> None:
         save_checkpoint(output / CHECKPOINTS, model, optimizer, state, ranks, is_best=is_best)
 
     judge = model_judge(model, data.views, ranks)
-    with ExitStack() as stack:
-        log = MetricsLog(output, from_step=step, tracker=options.tracker) if ranks.is_main else None
-        stack.enter_context(log or nullcontext())
-        loader = stack.enter_context(ThreadPoolExecutor(1))
-        bar = tqdm(total=options.steps, initial=step, desc="Training", unit="step", mininterval=2, disable=log is None)
-        stack.enter_context(bar)
-        following = loader.submit(load_batch, step)
-        clock, clock_step = time.perf_counter(), step
-        while step < options.steps:
+    clock, clock_step = time.perf_counter(), step
+    with tqdm(
+        total=options.steps, initial=step, desc="Training", unit="step", mininterval=2, disable=not ranks.is_main
+    ) as bar:
+        for done, batch in prefetched(load_batch, step, options.steps):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, config)
-            batch = following.result().to(ranks.device)
-            following = loader.submit(load_batch, step + 1)  # while this one is learned from
-            learned = take_step(model, optimizer, batch, ranks, options.gradient_clip)
-            step += 1
+                group["lr"] = learning_rate(done, config)
+            learned = take_step(model, optimizer, batch.to(ranks.device), ranks, options.gradient_clip)
+            step = done + 1
             bar.update()
 
             is_last, is_best = step == options.steps, False
-            if log and (is_last or step % options.log_every == 0):
-                now = time.perf_counter()
-                speed = options.batch_size * (step - clock_step) / (now - clock)
-                clock, clock_step = now, step
+            if is_last or step % options.log_every == 0:
                 numbers = {name: float(value) for name, value in learned.items()}
-                log.write(step, numbers | {"learning_rate": learning_rate(step - 1, config), "pairs_per_second": speed})
+                speed = options.batch_size * (step - clock_step) / (time.perf_counter() - clock)
+                log.write(step, numbers | {"learning_rate": learning_rate(done, config), "pairs_per_second": speed})
                 bar.set_postfix(loss=f"{numbers['loss']:.3f}")
-            if is_last or step % options.evaluate_every == 0:
-                results = evaluate_splits(judge, data, config.evaluation.max_trajectories)
+                clock, clock_step = time.perf_counter(), step
+            is_time_to_evaluate = is_last or step % options.evaluate_every == 0
+            if is_time_to_evaluate:
+                results = evaluate_splits(judge, data.views, splits, config.evaluation.max_trajectories)
                 score = results.get("held-out episodes", results["train"])["rewound"].value
+                score = ranks.from_main(score)  # all ranks save, or none: the last bits of their scores may differ
                 is_best, best = score > best, max(score, best)
-                if log:
-                    log.write(step, flatten(results))
+                log.write(step, flatten(results))
                 logger.info(f"Step {step} of {options.steps}\n{table(results)}")
-            if is_last or is_best or step % options.checkpoint_every == 0:
+            is_time_to_save = is_last or is_best or step % options.checkpoint_every == 0
+            if is_time_to_save:
                 save(is_best=is_best)
+            if is_time_to_evaluate or is_time_to_save:
+                clock, clock_step = time.perf_counter(), step  # speed is that of learning alone
     logger.info(f"Done: {step} steps, best rewound rank correlation {best:.3f}; see {output}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tiny_dataset import EPISODES_PER_TASK, FRAMES, SIDE, TASKS, write_datasets
 from rfm.data import Rows, load_rows, read_clip, split_rows
 from rfm.encoders import Encoder, choose_encoder, load_encoder
 from rfm.errors import UsageError
-from rfm.features import Features, cache_folder, clip_checksums, encode_missing, feature_file
+from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing, feature_file
 
 ROWS = len(TASKS) * EPISODES_PER_TASK
 
@@ -122,16 +124,32 @@ def test_a_share_of_0_holds_nothing_out(rows: Rows) -> None:
 PIXELS = load_encoder("pixels16", torch.device("cpu"))
 
 
-def test_features_are_float16_per_frame_and_mapped_into_memory(rows: Rows, tmp_path: Path) -> None:
+def test_features_are_float16_per_frame(rows: Rows, tmp_path: Path) -> None:
     folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
     encode_missing(rows, checksums, PIXELS, folder)
     features = Features(folder, checksums)
 
-    assert isinstance(features[3], np.memmap)
     assert features[3].shape == (FRAMES, 16 * 16 * 3)
     assert features[3].dtype == np.float16
     pooled = read_clip(rows.clip_files(3)).reshape(FRAMES, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2) / 255
     assert np.allclose(features[3], pooled.reshape(FRAMES, -1), atol=1e-3)
+
+
+def test_features_of_any_number_of_clips_keep_no_file_open(tmp_path: Path) -> None:
+    checksums = [f"{number:064x}" for number in range(100)]
+    feature_file(tmp_path, checksums[0]).parent.mkdir()
+    for checksum in checksums:
+        np.save(feature_file(tmp_path, checksum), np.zeros((2, 3), np.float16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, hard))
+
+    try:
+        features = Features(tmp_path, checksums)
+        kept = [features[row] for row in range(100)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert len(kept) == 100
 
 
 def test_an_interrupted_encoding_goes_on_where_it_was(rows: Rows, tmp_path: Path) -> None:
@@ -146,23 +164,40 @@ def test_an_interrupted_encoding_goes_on_where_it_was(rows: Rows, tmp_path: Path
     assert all(feature_file(folder, checksum).exists() for checksum in checksums)
 
 
+def test_ranks_that_look_at_different_moments_encode_all_clips_between_them(rows: Rows, tmp_path: Path) -> None:
+    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
+    for rank in range(3):  # each begins when those before it have finished
+        encode_missing(rows, checksums, PIXELS, folder, rank=rank, ranks=3)
+
+    assert all(feature_file(folder, checksum).exists() for checksum in checksums)
+
+
 def test_other_weights_have_other_features(tmp_path: Path) -> None:
     other = Encoder("pixels16", "other weights", torch.device("cpu"), PIXELS.forward)
 
     assert cache_folder(tmp_path, PIXELS) != cache_folder(tmp_path, other)
 
 
-def test_the_fingerprint_tells_changed_clips_and_texts_but_not_moved_ones(
-    root: Path, rows: Rows, tmp_path: Path
-) -> None:
-    folder, checksums = cache_folder(tmp_path, PIXELS), clip_checksums(rows)
-    encode_missing(rows, checksums, PIXELS, folder)
-    fingerprint = Features(folder, checksums).dataset_fingerprint(rows)
+def test_the_fingerprint_of_a_moved_dataset_is_the_same(root: Path, rows: Rows, tmp_path: Path) -> None:
     (tmp_path / "moved").symlink_to(root)
     moved = load_rows(f"{tmp_path}/moved/egodex_a")
 
-    assert Features(folder, clip_checksums(moved)).dataset_fingerprint(moved) == fingerprint
-    assert Features(folder, checksums[1:] + checksums[:1]).dataset_fingerprint(rows) != fingerprint
+    assert dataset_fingerprint(moved, clip_checksums(moved)) == dataset_fingerprint(rows, clip_checksums(rows))
+
+
+def test_the_fingerprint_tells_everything_that_samples_depend_on(rows: Rows) -> None:
+    checksums, first = clip_checksums(rows), rows.rows[0]
+    changed = [first._replace(**change) for change in ({"id": "x"}, {"text": 1}, {"task": "x"}, {"session": "x"})]
+    changed.append(first._replace(successful=False))
+    fingerprints = [
+        dataset_fingerprint(rows, checksums),
+        dataset_fingerprint(rows, checksums[1:] + checksums[:1]),
+        dataset_fingerprint(replace(rows, rows=rows.rows[::-1]), checksums[::-1]),
+        dataset_fingerprint(replace(rows, vectors=-rows.vectors), checksums),
+        *(dataset_fingerprint(replace(rows, rows=[row, *rows.rows[1:]]), checksums) for row in changed),
+    ]
+
+    assert len(set(fingerprints)) == len(fingerprints)
 
 
 def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
@@ -173,6 +208,13 @@ def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=r"trajectory_0001\.mp4 cannot be decoded"):
         encode_missing(rows, clip_checksums(rows), PIXELS, tmp_path / "features")
+
+
+def test_a_cache_that_cannot_be_written_is_named(rows: Rows, tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
+
+    with pytest.raises(UsageError, match=r"--dataset\.feature_cache: .*a_file/pixels16-1 cannot be written"):
+        encode_missing(rows, clip_checksums(rows), PIXELS, cache_folder(tmp_path / "a_file", PIXELS))
 
 
 def test_a_clip_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -114,3 +114,10 @@ def test_a_resumed_log_drops_what_will_come_again(tmp_path: Path) -> None:
 
     assert read_metrics(tmp_path) == [{"step": 10, "loss": 0.1}, {"step": 20, "loss": 0.05}, {"step": 30, "loss": None}]
     assert all(json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+
+
+def test_only_the_main_rank_writes_a_log(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "run", from_step=0, is_main=False) as log:
+        log.write(1, {"loss": 1.0})
+
+    assert not (tmp_path / "run").exists()

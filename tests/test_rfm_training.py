@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -153,15 +154,6 @@ def test_a_killed_run_goes_on_and_ends_with_identical_weights(
     assert all(torch.equal(resumed[name], tensor) for name, tensor in weights(undisturbed).items())
 
 
-def test_a_run_is_not_resumed_on_another_dataset(tiny: Path, undisturbed: Path, environment: Mapping[str, str]) -> None:
-    other = command(tiny, undisturbed, f"--dataset.dataset_path={tiny}/egodex_b")
-
-    refused = subprocess.run(other, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
-
-    assert refused.returncode == 2
-    assert "Error: --dataset.dataset_path: the dataset is not the one that" in refused.stderr
-
-
 # Several processes -----------------------------------------------------------------------------------------
 
 
@@ -176,6 +168,34 @@ def test_two_processes_share_the_parameters_and_learn_what_one_learns(
     assert losses(tmp_path) == pytest.approx(losses(undisturbed), rel=1e-3)
     shared = weights(tmp_path)
     assert all(torch.allclose(shared[name], tensor, atol=2e-4) for name, tensor in weights(undisturbed).items())
+
+
+def test_a_clip_that_the_second_process_cannot_decode_is_named_by_all(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    root = write_datasets(tmp_path / "egodex_dataset", "egodex_a")
+    (root / "egodex_a/batch_0000/trajectory_0001.mp4").write_bytes(b"no video")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+
+    processes = [
+        subprocess.Popen(
+            command(root, tmp_path / "run"),
+            cwd=PROJECT,
+            env={**environment, **address, "RANK": str(rank)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1].splitlines()[-1:] for process in processes]
+
+    assert [process.returncode for process in processes] == [2, 2]
+    assert len(said[0]) == 1
+    assert re.match(r"Error: .*trajectory_0001\.mp4 cannot be decoded", said[0][0])
+    assert said[1] == []
 
 
 def test_two_processes_go_on_where_one_was(tiny: Path, environment: Mapping[str, str], tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""What a run and a report refuse before anything is encoded, and what a run tells; all within this process."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+
+import torch
+from tiny_dataset import write_card, write_dataset, write_datasets
+
+from rfm import training
+from rfm.checkpoints import read_state
+from rfm.config import TrainConfig
+from rfm.encoders import load_encoder
+from rfm.errors import UsageError
+from rfm.metrics_log import read_metrics
+from rfm.ranks import Ranks
+from rfm.report import write_report
+from rfm.training import prefetched, train
+
+ALONE = Ranks(rank=0, size=1, device=torch.device("cpu"), bf16=False)
+HELD_OUT_TASK, HELD_OUT_TASKS = "wipe_table", 0.3  # its hash is below that share
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The datasets `tiny`, and `single` of one task that is held out."""
+    root = write_datasets(tmp_path_factory.mktemp("run") / "datasets", "tiny")
+    write_dataset(root, "single", tasks=[HELD_OUT_TASK])
+    write_card(root, ["tiny", "single"])
+    return root
+
+
+def two_steps(root: Path, folder: Path) -> TrainConfig:
+    """On `tiny`, with features and run in `folder`."""
+    config = TrainConfig()
+    config.dataset = replace(
+        config.dataset,
+        dataset_path=f"{root}/tiny",
+        held_out_tasks=HELD_OUT_TASKS,
+        encoder="pixels16",
+        feature_cache=f"{folder}/features",
+    )
+    config.training = replace(config.training, output_dir=f"{folder}/run", steps=2, batch_size=2)
+    config.evaluation.max_trajectories = 2
+    return config
+
+
+@pytest.fixture
+def config(root: Path, tmp_path: Path) -> TrainConfig:
+    return two_steps(root, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """The configuration of a finished run. Not to be changed."""
+    config = two_steps(root, tmp_path_factory.mktemp("trained"))
+    train(config, ALONE)
+    return config
+
+
+def best_of(config: TrainConfig) -> Path:
+    return Path(config.training.output_dir) / "checkpoints/best"
+
+
+def report(checkpoint: Path, dataset: str, out: Path, *, all_rows: bool = False) -> None:
+    write_report(checkpoint, dataset, out, all_rows=all_rows, max_trajectories=2, pictures=0)
+
+
+def use_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "load_encoder", lambda *args: replace(load_encoder(*args), fingerprint="other"))
+
+
+# Refused ---------------------------------------------------------------------------------------------------
+
+
+def refusal(config: TrainConfig) -> str:
+    """Why a run cannot begin; fails if something was encoded by then."""
+    config.dataset.feature_cache += "_elsewhere"
+    with pytest.raises(UsageError) as caught:
+        train(config, ALONE)
+    assert not list(Path(config.dataset.feature_cache).rglob("*.npy"))
+    return str(caught.value)
+
+
+def test_a_run_needs_something_to_train_on(root: Path, config: TrainConfig) -> None:
+    config.dataset.dataset_path = f"{root}/single"
+
+    assert refusal(config).startswith("--dataset.held_out_sessions: nothing is left to train on")
+
+
+@pytest.mark.parametrize("name", ["a_file", "a_file/run", "x" * 300])
+def test_a_run_needs_a_folder_that_can_be_written(config: TrainConfig, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a_file").touch()
+    config.training.output_dir = str(tmp_path / name)
+
+    assert refusal(config).startswith(f"--training.output_dir: {tmp_path / name} cannot be written")
+
+
+def test_a_run_is_not_resumed_with_another_encoder(trained: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_other_weights(monkeypatch)
+
+    assert refusal(replace(trained, dataset=replace(trained.dataset))).startswith("--dataset.encoder: the encoder is")
+
+
+def test_a_run_is_not_resumed_on_another_dataset(root: Path, trained: TrainConfig) -> None:
+    both = replace(trained.dataset, dataset_path=f"{root}/tiny,{root}/single")
+
+    assert refusal(replace(trained, dataset=both)).startswith("--dataset.dataset_path: the dataset is not")
+
+
+def test_a_report_is_not_made_with_another_encoder(
+    root: Path, trained: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_other_weights(monkeypatch)
+
+    with pytest.raises(UsageError, match=r"--dataset\.encoder: the encoder is not the one"):
+        report(best_of(trained), f"{root}/tiny", tmp_path)
+
+
+def test_a_report_needs_a_folder(root: Path, trained: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
+
+    with pytest.raises(UsageError, match=r"--out: .*a_file cannot be made"):
+        report(best_of(trained), f"{root}/tiny", tmp_path / "a_file")
+
+
+# Told ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("all_rows", "split"), [(True, "all"), (False, "held-out tasks")])
+def test_a_dataset_with_nothing_to_train_on_can_be_judged(
+    root: Path, trained: TrainConfig, tmp_path: Path, all_rows: bool, split: str
+) -> None:
+    report(best_of(trained), f"{root}/single", tmp_path, all_rows=all_rows)
+
+    metrics: dict[str, Any] = json.loads((tmp_path / "metrics.json").read_text())
+    assert {name.split("/")[0] for name in metrics} == {split}
+
+
+def test_the_speed_is_that_of_learning_alone(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate_splits = training.evaluate_splits
+
+    def slowly(*args: Any) -> Any:
+        time.sleep(1)
+        return evaluate_splits(*args)
+
+    monkeypatch.setattr(training, "evaluate_splits", slowly)
+    config.training = replace(config.training, log_every=2, evaluate_every=1)
+
+    train(config, ALONE)
+
+    (speed,) = [line["pairs_per_second"] for line in read_metrics(best_of(config).parent.parent) if "loss" in line]
+    assert speed > 2 * config.training.batch_size  # two steps cannot be faster than this if the first evaluation counts
+
+
+def test_the_main_rank_says_how_good_an_evaluation_was(config: TrainConfig) -> None:
+    class Second(Ranks):
+        """One whose main rank has measured a score of its own."""
+
+        def from_main(self, value: Any) -> Any:
+            return -0.75 if isinstance(value, float) else value
+
+    train(config, Second(rank=0, size=1, device=torch.device("cpu"), bf16=False))
+
+    assert read_state(best_of(config))["best"] == -0.75
+
+
+def test_batches_come_in_the_order_of_their_steps() -> None:
+    loaded = list[int]()
+
+    def load(step: int) -> Any:
+        loaded.append(step)
+        return f"batch {step}"
+
+    taken = [(step, str(batch)) for step, batch in prefetched(load, 3, 6)]
+
+    assert taken == [(3, "batch 3"), (4, "batch 4"), (5, "batch 5")]
+    assert loaded[:3] == [3, 4, 5]
