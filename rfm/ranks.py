@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -140,7 +141,8 @@ def join_ranks() -> Iterator[Ranks]:
         without = " (bfloat16 is for GPUs)" if precision == "bf16" and not bf16 else ""
         logger.info(f"Computing on {where} in {'bfloat16' if bf16 else 'float32'}{without}")
     if size > 1:
-        dist.init_process_group(backend)
+        # One rank may be done with encoding hours before another; a rank that dies ends the rest without this.
+        dist.init_process_group(backend, timeout=timedelta(days=1))
     try:
         yield Ranks(rank, size, device, bf16)
     finally:
