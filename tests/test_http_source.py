@@ -126,7 +126,7 @@ def test_a_server_may_say_how_long_to_wait(
         pytest.param(Fault(headers={"Content-Range": "bytes"}), id="nonsense"),
         pytest.param(Fault(without=("Content-Range",)), id="no range"),
         pytest.param(Fault(cut_at=0), id="nothing"),
-        pytest.param(Fault(headers={"Content-Length": "0"}), id="empty"),
+        pytest.param(Fault(headers={"Content-Length": "0", "Connection": "close"}, cut_at=0), id="empty"),
     ],
 )
 def test_an_answer_that_is_of_no_use_is_asked_for_again(
