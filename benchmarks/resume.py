@@ -110,8 +110,9 @@ def make_up(folder: Path, count: int) -> None:
         for job in jobs:
             write_clip(dataset.parent / job.clip, entry.clip_bytes or 0)
             size, versions = job.source_state
-            numbered = entry._replace(key=job.key, clip=job.clip_number)
-            ledger.append(numbered._replace(source_bytes=size, source_versions=versions))
+            ledger.append(
+                entry._replace(key=job.key, clip=job.clip_number, source_bytes=size, source_versions=versions)
+            )
         own = {job.clip_number: own_columns(job, loader.trajectory_id(job.episode)) for job in jobs}
         write_dataset(dataset, loader, ledger, MadeUpWriter(dataset, record, own), config)
 

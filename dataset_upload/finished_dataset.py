@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataset_upload.errors import UsageError
+from dataset_upload.ledger import DONE, rows_digest
 from dataset_upload.writers import dataset_info
 
 Array = NDArray[np.float64]
@@ -152,6 +153,11 @@ class FinishedDataset:
                 entry = json.loads(line)
                 entries[entry["key"]] = entry
         return entries
+
+    def ledger_digest(self) -> str:
+        """The fingerprint of the rows that the ledger calls done, as conversion.json has it. Raises OSError."""
+        done = (entry for entry in self.ledger.values() if entry["status"] == DONE)
+        return rows_digest((entry["clip"], entry["clip_sha256"], entry["key"]) for entry in done)
 
     @property
     def uses_video(self) -> bool:

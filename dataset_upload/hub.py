@@ -38,13 +38,13 @@ from dataset_upload.interrupts import interruptible
 from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.logs import log_to_terminal, logger, say
 from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import listed_datasets, render_card, without_datasets
+from dataset_upload.writers.card import FILE_NAME as CARD
+from dataset_upload.writers.card import listed_datasets, read_card, render_card, without_datasets
 
 T = TypeVar("T")
 
 EXIT_DIFFERENT, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
 
-CARD = "README.md"
 
 _CONFLICTS = 20  # commits of others in a row that a push puts up with
 _SHOWN_DIFFERENCES = 20
@@ -141,21 +141,29 @@ def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
     return len(lacking)
 
 
-def _local_card(output_dir: Path) -> str:
-    path = output_dir / CARD
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
 def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> tuple[str, str]:
     """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
     card = _read(repo, CARD, revision)
-    base = without_datasets(_local_card(datasets[0].folder.parent)) if card is None else card
+    base = without_datasets(read_card(datasets[0].folder.parent)) if card is None else card
     descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
-    others = {name: _description(repo, name, revision) for name in listed_datasets(base) if name not in descriptions}
-    gone = [name for name, text in others.items() if text is None]
-    descriptions |= {name: dataset_info.parse(text) for name, text in others.items() if text is not None}
-    known = [description for _, description in sorted(descriptions.items()) if description is not None]
-    return card or "", render_card(base, known, gone=gone, location=repo.repo_id)
+    return card or "", _with_datasets(repo, base, revision, descriptions)
+
+
+def _with_datasets(
+    repo: HubRepo,
+    card: str,
+    revision: str,
+    descriptions: dict[str, dict[str, Any] | None],
+    *,
+    without: Sequence[str] = (),
+) -> str:
+    """A card with these datasets, by name, beside those that it lists already and that are still in the repo."""
+    names = [name for name in listed_datasets(card) if name not in descriptions and name not in without]
+    others = {name: _read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) for name in names}
+    gone = [*without, *(name for name, text in others.items() if text is None)]
+    listed = descriptions | {name: dataset_info.parse(text) for name, text in others.items() if text is not None}
+    known = [description for _, description in sorted(listed.items()) if description is not None]
+    return render_card(card, known, gone=gone, location=repo.repo_id)
 
 
 def _take_off_card(repo: HubRepo, dataset: PushedDataset) -> None:
@@ -163,9 +171,7 @@ def _take_off_card(repo: HubRepo, dataset: PushedDataset) -> None:
     revision = _head(repo)
     card = _read(repo, CARD, revision)
     if card is not None and dataset.folder.name in listed_datasets(card):
-        others = (_description(repo, name, revision) for name in listed_datasets(card) if name != dataset.folder.name)
-        known = [description for text in others if text and (description := dataset_info.parse(text))]
-        shortened = render_card(card, known, gone=[dataset.folder.name], location=repo.repo_id)
+        shortened = _with_datasets(repo, card, revision, {}, without=[dataset.folder.name])
         repo.api.create_commit(
             repo.repo_id,
             [CommitOperationAdd(CARD, shortened.encode())],
@@ -173,11 +179,6 @@ def _take_off_card(repo: HubRepo, dataset: PushedDataset) -> None:
             repo_type="dataset",
             parent_commit=revision,
         )
-
-
-def _description(repo: HubRepo, name: str, revision: str) -> str | None:
-    """The conversion.json of a dataset in the repo; None if there is none."""
-    return _read(repo, f"{name}/{dataset_info.FILE_NAME}", revision)
 
 
 def _send_card(repo: HubRepo, datasets: Sequence[PushedDataset]) -> str:

@@ -19,7 +19,6 @@ from dataset_upload.config import HubConfig
 from dataset_upload.errors import UsageError
 from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.hub_access import HubRepo
-from dataset_upload.ledger import DONE, rows_digest
 from dataset_upload.progress import progress
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.hub_tables import write_packed_tables, write_viewer_tables
@@ -129,9 +128,7 @@ def _check_finished(folder: Path) -> None:
     dataset = FinishedDataset(folder.parent, folder.name)
     if dataset.is_copy:
         return
-    done = (entry for entry in dataset.ledger.values() if entry["status"] == DONE)
-    digest = rows_digest((entry["clip"], entry["clip_sha256"], entry["key"]) for entry in done)
-    if digest != dataset.description["rows"] or (folder / ".work" / "swap").exists():
+    if dataset.ledger_digest() != dataset.description["rows"] or (folder / ".work" / "swap").exists():
         raise UsageError(f"{folder} is not finished, its last run was interrupted; run the conversion again")
 
 

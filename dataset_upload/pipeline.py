@@ -25,7 +25,7 @@ from dataset_upload.progress import progress
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.summary import Traffic, summarise
 from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import check_card, update_card
+from dataset_upload.writers.card import read_card, update_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def generate(config: GenerateConfig) -> int:
     logger.info("")
 
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
-    check_card(folder.parent)  # better now than after the last clip
+    read_card(folder.parent)  # a damaged one is better noticed now than after the last clip
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video)
         check_same_naming(selected, ledger, folder)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dataset_upload.errors import Reason
 from dataset_upload.finished_dataset import FinishedDataset
-from dataset_upload.ledger import DONE, FAILED, SKIPPED
+from dataset_upload.ledger import DONE, FAILED, SKIPPED, rows_digest
 from dataset_upload.writers.rfm import HANDS_SCHEMA, SCHEMA_VERSION, clip_path, main_schema
 
 DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
@@ -191,12 +191,11 @@ def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
     Where there is a ledger, it tells these, and other checks compare it with the clips. In a copy, every clip is read.
     """
     if dataset.is_copy:
-        clips = ((each.source, each.clip_number, _sha256(each.clip_contents())) for each in dataset.trajectories())
+        found = rows_digest(
+            (each.clip_number, _sha256(each.clip_contents()), each.source) for each in dataset.trajectories()
+        )
     else:
-        done = (entry for entry in dataset.ledger.values() if entry["status"] == DONE)
-        clips = ((entry["key"], entry["clip"], entry["clip_sha256"]) for entry in done)
-    rows = sorted(f"{clip} {sha256} {key}" for key, clip, sha256 in clips)  # as Ledger.rows_digest makes it
-    found = hashlib.sha256("\0".join(rows).encode(errors="surrogateescape")).hexdigest()
+        found = dataset.ledger_digest()
     if found != dataset.description["rows"]:
         yield f"{dataset.description['rows'][:12]}… in conversion.json, {found[:12]}… found"
 

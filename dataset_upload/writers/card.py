@@ -12,10 +12,11 @@ from dataset_upload.locks import exclusive_lock
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.whole_file import write_whole
 
+FILE_NAME = "README.md"
+
 _BEGIN = "<!-- dataset_upload: this section is written by the converter -->"
 _END = "<!-- dataset_upload: end -->"
 
-_FILE_NAME = "README.md"
 _TITLE = "EgoDex for reward models"
 _LISTS = {
     "license": ["cc-by-nc-nd-4.0"],
@@ -25,26 +26,26 @@ _LISTS = {
 
 
 def update_card(output_dir: Path) -> None:
-    """Write the card for all datasets of a folder; runs side by side take turns. Raises UsageError as `check_card`."""
+    """Write the card for all datasets of a folder; runs side by side take turns. Raises UsageError as `read_card`."""
     with exclusive_lock(output_dir / ".card.lock", wait=True):
-        existing = check_card(output_dir)
+        existing = read_card(output_dir)
         folders = sorted(folder for folder in output_dir.iterdir() if (folder / dataset_info.FILE_NAME).exists())
         descriptions = [description for folder in folders if (description := dataset_info.read(folder))]
         gone = set(listed_datasets(existing)) - {folder.name for folder in folders}
-        write_whole(output_dir / _FILE_NAME, render_card(existing, descriptions, gone=gone))
+        write_whole(output_dir / FILE_NAME, render_card(existing, descriptions, gone=gone))
 
 
-def check_card(output_dir: Path) -> str:
+def read_card(output_dir: Path) -> str:
     """The card as it is, "" if there is none. Raises UsageError where it cannot be read, or its YAML is damaged."""
     try:
-        existing = (output_dir / _FILE_NAME).read_text(encoding="utf-8")
+        existing = (output_dir / FILE_NAME).read_text(encoding="utf-8")
         _split(existing)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except UsageError as error:
         raise UsageError(f"{output_dir}/{error}") from error
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"{output_dir}/{_FILE_NAME} cannot be read ({error})") from error
+        raise UsageError(f"{output_dir}/{FILE_NAME} cannot be read ({error})") from error
     return existing
 
 
@@ -120,10 +121,10 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
     try:
         metadata = yaml.safe_load(match[1] or "") or {}
     except yaml.YAMLError as error:
-        raise UsageError(f"{_FILE_NAME}: its header is not valid YAML; correct it") from error
+        raise UsageError(f"{FILE_NAME}: its header is not valid YAML; correct it") from error
     configs = (metadata.get("configs") or []) if isinstance(metadata, dict) else None
     if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
-        raise UsageError(f"{_FILE_NAME}: its YAML header is no mapping with a list of configs; correct it")
+        raise UsageError(f"{FILE_NAME}: its YAML header is no mapping with a list of configs; correct it")
     return metadata, match[2]
 
 
