@@ -128,7 +128,8 @@ def _check_finished(folder: Path) -> None:
     dataset = FinishedDataset(folder.parent, folder.name)
     if dataset.is_copy:
         return
-    if dataset.ledger_digest() != dataset.description["rows"] or (folder / ".work" / "swap").exists():
+    description = dataset_info.read(folder)  # None if a power cut has damaged it
+    if description is None or dataset.ledger_digest() != description["rows"] or (folder / ".work" / "swap").exists():
         raise UsageError(f"{folder} is not finished, its last run was interrupted; run the conversion again")
 
 

@@ -344,6 +344,14 @@ def test_a_dataset_that_an_interrupted_run_has_changed_is_refused(hub: HubServer
     assert hub.count(UPLOADS) == 0
 
 
+def test_a_dataset_with_a_damaged_description_is_refused(hub: HubServer, client: Client, output: Path) -> None:
+    (output / SUBSETS[0] / "conversion.json").write_text("{")
+    run = client.push(output)
+    assert run.exit_code == 2
+    assert f"{output / SUBSETS[0]} is not finished" in run.last_line
+    assert hub.count(UPLOADS) == 0
+
+
 def test_a_dataset_without_tables_yet_is_left_out_and_named(hub: HubServer, client: Client, output: Path) -> None:
     put_pushed_repo(hub)
     (output / SUBSETS[1] / "conversion.json").unlink()
