@@ -8,7 +8,9 @@ sentence-transformers.
     vector = encoder.encode("fold the towel")  # (384,) float32, unit norm
 
 It computes one text at a time, so without padding, in float64, and rounds only the result to float32. What a
-CPU's BLAS kernels or their threads change is then far below the vector's last bit.
+CPU's BLAS kernels change is then far below the vector's last bit. One thread computes it: matrices of a text's size
+gain nothing from more, and where other processes use the cores, BLAS threads that spin while they wait cost more
+than ten times the CPU time.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
     from tokenizers import Tokenizer
 
 MODEL_REPO = "sentence-transformers/all-MiniLM-L6-v2"
@@ -191,8 +196,27 @@ def sentence_vector(token_ids: list[int], weights: Weights) -> NDArray[np.float3
     return (sentence / np.linalg.norm(sentence)).astype(np.float32)
 
 
+@cache
+def _numpy_threads() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+_one_text_at_a_time = threading.Lock()  # the number of threads is the process's: two could not both put it back
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Within the block NumPy's BLAS uses one thread. OPENBLAS_NUM_THREADS would come too late: NumPy is loaded."""
+    with _one_text_at_a_time, _numpy_threads().limit(limits=1):
+        yield
+
+
 def _vector(text: str, tokenizer: Tokenizer, weights: Weights) -> NDArray[np.float32]:
-    vector = sentence_vector(tokenizer.encode(text).ids, weights)
+    token_ids = tokenizer.encode(text).ids
+    with _one_thread():
+        vector = sentence_vector(token_ids, weights)
     vector.flags.writeable = False  # everyone who asks for this text shares it
     return vector
 

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from dataset_upload.language import MODEL_PACKAGE, MODEL_REPO, MODEL_SHA256, TextEncoder, _gelu
+from dataset_upload import language
+from dataset_upload.language import MODEL_PACKAGE, MODEL_REPO, MODEL_SHA256, TextEncoder, _gelu, sentence_vector
 
 PROJECT = Path(__file__).parent.parent
 RECORDED = json.loads((Path(__file__).parent / "data" / "minilm_vectors.json").read_text())["sentences"]
@@ -99,6 +103,36 @@ def test_gelu_is_exact() -> None:
 def test_cached_vector_cannot_be_changed(encoder: TextEncoder) -> None:
     with pytest.raises(ValueError, match="read-only"):
         encoder.encode("fold the towel")[0] = 0
+
+
+def blas_threads() -> set[int]:
+    """How many threads each BLAS of this process computes with."""
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@needs_weights
+def test_a_text_takes_one_thread_where_numpy_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[set[int]]()
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(blas_threads())
+        return sentence_vector(*arguments)
+
+    monkeypatch.setattr(language, "sentence_vector", watched)
+    with threadpool_limits(2, user_api="blas"):
+        TextEncoder().encode("fold the towel")
+        afterwards = blas_threads()
+
+    assert seen == [{1}]
+    assert afterwards == {2}
+
+
+@needs_weights
+def test_texts_that_several_threads_encode_at_once_leave_numpy_its_threads(encoder: TextEncoder) -> None:
+    with threadpool_limits(2, user_api="blas"):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(encoder.encode, map(str, range(16))))
+        assert blas_threads() == {2}
 
 
 @needs_weights
@@ -256,6 +290,6 @@ def real_model_file(name: str) -> Path:
 
 
 def test_import_loads_no_library_of_the_model() -> None:
-    heavy = {"torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "datasets"}
+    heavy = {"torch", "transformers", "tokenizers", "safetensors", "threadpoolctl", "huggingface_hub", "datasets"}
     loaded = python("import sys, dataset_upload.language; print(*sys.modules)").split()
     assert heavy.isdisjoint(loaded)
