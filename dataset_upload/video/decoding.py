@@ -3,7 +3,7 @@
 EgoDex's videos are MPEG-4 Part 2 Simple Profile: I- and P-frames only, a keyframe every 12 frames. There the
 container's index says where each packet lies, packet i is frame i, and frame i needs just the packets from the
 keyframe before it. So a clip of 32 frames reads and decodes those prefixes only, each packet once. A video of any
-other kind (B-frames, edit lists, an incomplete index, …) is decoded from its start, which is always right.
+other kind (B-frames, edit lists, H.264, …) is decoded from its start, which is always right.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dataset_upload.errors import EpisodeError, Reason
-from dataset_upload.video.mp4_limits import MAX_PIXELS, check_claims
+from dataset_upload.video.mp4_limits import check_claims
 
 av.logging.set_level(av.logging.CRITICAL)  # FFmpeg prints nothing; what it had to say is in its errors
 
@@ -27,9 +27,13 @@ av.logging.set_level(av.logging.CRITICAL)  # FFmpeg prints nothing; what it had 
 # long as it thinks so, it overlooks damage. For its own encoder, sound since 2018, it is told not to guess.
 _SOUND_ENCODER = re.compile(rb"Lavc(5[89]|[6-9]\d)\.")
 
-_DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
+# Which decoders may run, and up to how many pixels of a frame. Those of MPEG-4 and JPEG hold up to four frames. Others
+# hold 16 that later ones refer to and some more, at up to 7 bytes a pixel, already while a file is being opened.
+_MAX_PIXELS = {"mpeg4": 4096 * 4096, "mjpeg": 4096 * 4096} | dict.fromkeys(
+    ("h264", "hevc", "vp9", "libdav1d"), 2560 * 1600
+)
 # FFmpeg goes by content, not by name: without this it takes texts for videos, and playlists make it open other files.
-_OPEN_OPTIONS = {"format_whitelist": "mov,matroska,avi", **_DECODER_OPTIONS}
+_OPEN_OPTIONS = {"format_whitelist": "mov", "ignore_chapters": "1", "max_streams": "8"}
 
 # In an MPEG-4 frame every macroblock takes a bit or more, whereas a "not coded" one, for which a decoder gives out no
 # frame, ends after its header: 19 bytes at most by FFmpeg's own reckoning.
@@ -71,7 +75,7 @@ class Video:
             self.max_reduction = _MAX_REDUCTION.get(stream.codec_context.name, 0)
             self.fps = float(stream.average_rate or 0)
             self._time_base = float(stream.time_base or 0)
-            self._index = _PacketIndex.of(container, stream)
+            self._index = _PacketIndex.of(stream)
         if self._index is not None:
             self._check_not_truncated(self._index)
             timestamps = self._index.timestamps
@@ -168,8 +172,12 @@ class Video:
             raise self._unreadable("it is empty")
         try:
             check_claims(self._file, self._name)
-            self._file.seek(0)
-            with av.open(self._file, "r", options=_OPEN_OPTIONS, metadata_errors="replace") as container:
+            with self._open_for("mpeg4") as container:
+                decoder = self._stream(container).codec_context.name
+                if decoder == "mpeg4":
+                    yield container
+                    return
+            with self._open_for(decoder) as container:
                 yield container
         except av.FFmpegError as error:
             if "Picture size" in str(error):  # beyond max_pixels
@@ -180,6 +188,12 @@ class Video:
                 Reason.UNREADABLE_SOURCE, f"Error: Could not read video file: {self._name} ({error.strerror})"
             ) from error
 
+    def _open_for(self, decoder: str) -> av.container.InputContainer:
+        """The container, opened with the help of one decoder: opening decodes the first frames of each stream."""
+        self._file.seek(0)
+        options = {**_OPEN_OPTIONS, "codec_whitelist": decoder, "max_pixels": str(_MAX_PIXELS[decoder])}
+        return av.open(self._file, "r", options=options, metadata_errors="replace")
+
     def _stream(self, container: av.container.InputContainer, reduction: int = 0) -> av.VideoStream:
         if not container.streams.video:
             raise self._unreadable("no video stream")
@@ -187,8 +201,14 @@ class Video:
         codec: Any = stream.codec_context
         if codec is None:
             raise self._unreadable("unknown codec")
+        if codec.name not in _MAX_PIXELS:
+            raise self._unreadable(f"codec {codec.name}, which is not supported")
+        if codec.width * codec.height > _MAX_PIXELS[codec.name]:
+            raise self._unreadable(f"frames of {codec.width}x{codec.height} pixels", Reason.TOO_LARGE)
+        if codec.name != "mpeg4" and len(container.streams.video) > 1:
+            raise self._unreadable("several videos in one file")
         codec.thread_count = 1
-        codec.options = {**_DECODER_OPTIONS, "lowres": str(reduction)}
+        codec.options = {"max_pixels": str(_MAX_PIXELS[codec.name]), "lowres": str(reduction)}
         if codec.name == "mpeg4" and _SOUND_ENCODER.search(codec.extradata or b""):
             codec.options["bug"] = "0"
         return stream
@@ -216,10 +236,8 @@ class _PacketIndex:
     timestamps: NDArray[np.float64]
 
     @classmethod
-    def of(cls, container: av.container.InputContainer, stream: av.VideoStream) -> _PacketIndex | None:
+    def of(cls, stream: av.VideoStream) -> _PacketIndex | None:
         """The index of a video stream, or None where the proof fails."""
-        if "mov" not in container.format.name.split(","):
-            return None  # only this demuxer hands out packets just as it lists them
         codec = stream.codec_context
         if codec.name != "mpeg4" or codec.profile != "Simple Profile" or codec.has_b_frames:
             return None  # frames may be shown in another order than they are decoded in
