@@ -17,6 +17,7 @@ class Reason(StrEnum):
     MISSING_JOINT = "missing joint"
     EMPTY_POSES = "empty poses"
     NAN_POSES = "nan poses"
+    UNUSABLE_INTRINSICS = "unusable intrinsics"
     UNREADABLE_VIDEO = "unreadable video"
     TRUNCATED_VIDEO = "truncated video"
     ZERO_FRAMES = "zero frames"

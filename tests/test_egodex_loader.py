@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import MiniEgoDex, decode_all
+from numpy.typing import NDArray
 
 from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.actions import ACTION_PARTS, HAND_JOINTS
@@ -333,6 +334,34 @@ def test_missing_intrinsics_are_the_known_ones_scaled_to_the_video(altered: Alte
     altered.replace("camera/intrinsic", stored)
     expected = np.diag([320 / 1920, 180 / 1080, 1]) @ FULL_HD_K
     np.testing.assert_allclose(altered.load()["intrinsics"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param(np.zeros((3, 3)), id="all zero"),
+        pytest.param(np.diag([700.0, 0, 1]), id="no focal length"),
+        pytest.param(np.full((3, 3), 700.0), id="equal rows"),
+        pytest.param(np.diag([700.0, np.nan, 1]), id="not a number"),
+        pytest.param(np.diag([np.inf, 700.0, 1]), id="infinite"),
+        pytest.param(np.eye(4), id="4x4"),
+        pytest.param(np.array(700.0), id="one number"),
+    ],
+)
+def test_intrinsics_that_project_nothing_are_a_failure(altered: Altered, stored: NDArray[np.float64]) -> None:
+    altered.replace("camera/intrinsic", stored.astype(np.float32))
+    failure = altered.failure()
+    assert failure.reason is Reason.UNUSABLE_INTRINSICS
+    assert str(failure).startswith(f"Error loading trajectory {altered.hdf5}: 'camera/intrinsic' ")
+
+
+def test_a_trajectory_holds_no_more_than_its_columns(altered: Altered) -> None:
+    """A view of a joint's poses would keep the whole of them, four times what is used."""
+    trajectory = altered.load()
+    arrays = [trajectory["actions"], trajectory["camera_to_world"], *trajectory["hands"].values()]
+    for array in arrays:
+        assert isinstance(array, np.ndarray)
+        assert array.base is None or array.base.nbytes == array.nbytes
 
 
 @pytest.mark.parametrize("pose", ["camera", "leftHand", "rightIndexFingerTip", "leftLittleFingerMetacarpal"])

@@ -94,6 +94,15 @@ def replace_poses(names: str, **dataset: Any) -> Callable[[Path], None]:
     return spoil
 
 
+def write_half(hdf5: Path) -> None:
+    """Poses in two chunks, of which the file holds one."""
+    with h5py.File(hdf5, "r+") as file:
+        first_half = file["transforms/leftHand"][:5]
+        del file["transforms/leftHand"]
+        pose = file["transforms"].create_dataset("leftHand", (10, 4, 4), "f4", chunks=(5, 4, 4))
+        pose[:5] = first_half
+
+
 def replace(path: str, **dataset: Any) -> Callable[[Path], None]:
     def spoil(hdf5: Path) -> None:
         with h5py.File(hdf5, "r+") as file:
@@ -213,6 +222,19 @@ def refer(hdf5: Path) -> None:
         ("10^12 rows in chunks", replace_poses("", shape=(HUGE, 4, 4), chunks=(64, 4, 4)), "frame count mismatch"),
         ("one pose of 10^12 rows", replace_poses("leftHand", shape=(HUGE, 4, 4)), "frame count mismatch"),
         ("poses of 10^12 columns", replace_poses("", shape=(10, HUGE, 4)), "unreadable hdf5"),
+        ("poses that were never written", replace_poses("", shape=(10, 4, 4)), "unreadable hdf5"),
+        ("poses of which half was never written", write_half, "unreadable hdf5"),
+        (
+            "confidences that were never written",
+            replace("confidences/leftHand", shape=(10,), dtype="f4"),
+            "unreadable hdf5",
+        ),
+        ("poses in 160 chunks", replace_poses("left", data=np.ones((10, 4, 4)), chunks=(1, 1, 1)), "done"),
+        (
+            "intrinsics that are a long list",
+            replace("camera/intrinsic", shape=(HUGE, 3), dtype="f4"),
+            "unusable intrinsics",
+        ),
         ("10^12 confidences", replace("confidences/leftHand", shape=(HUGE,), dtype="f4"), "frame count mismatch"),
         ("a large chunk that inflates", inflate(5 * MEGABYTE, times=1), "too large"),
         ("a small chunk that inflates", inflate(10, times=1), "too large"),

@@ -58,6 +58,11 @@ def fill_a_pose(value: float) -> Spoil:
     return spoil
 
 
+def blank_the_intrinsics(hdf5: Path, mp4: Path) -> None:
+    with h5py.File(hdf5, "r+") as file:
+        file["camera/intrinsic"][...] = 0
+
+
 def keep_poses(count: int) -> Spoil:
     """Cut the poses to so many rows, or repeat the last."""
 
@@ -105,6 +110,7 @@ BAD: dict[str, tuple[Reason, Spoil]] = {
     "no poses": (Reason.EMPTY_POSES, keep_poses(0)),
     "nan": (Reason.NAN_POSES, irregular("nan_poses")),
     "infinity": (Reason.NAN_POSES, fill_a_pose(np.inf)),
+    "no camera": (Reason.UNUSABLE_INTRINSICS, blank_the_intrinsics),
     "video cut with its index": (Reason.UNREADABLE_VIDEO, irregular("truncated_mp4")),
     "video empty": (Reason.UNREADABLE_VIDEO, video(b"")),
     "video is text": (Reason.UNREADABLE_VIDEO, video(b"404 Not Found\n")),

@@ -106,10 +106,9 @@ class EgoDexLoader:
             task, task_certain = choose_task(annotation, hdf5_name)
             num_poses = annotation.num_poses(["camera", *hand_poses("left"), *hand_poses("right")])
             num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
-            confidences = annotation.confidences(CONFIDENCE_JOINTS, num_poses)
             return Trajectory(
                 frames=frames[:num_frames],
-                actions=_positions(annotation, action_poses(self.actions))[:num_frames].reshape(num_frames, -1),
+                actions=_positions(annotation, action_poses(self.actions), num_frames).reshape(num_frames, -1),
                 action_names=self.action_names,
                 task=task,
                 task_name=episode.task_name,
@@ -119,14 +118,14 @@ class EgoDexLoader:
                 quality_label="successful",
                 partial_success=None,
                 data_source=self.dataset_name,
-                camera_to_world=annotation.pose("camera")[:num_frames],
+                camera_to_world=annotation.pose("camera", num_frames),
                 intrinsics=annotation.intrinsics((frames.shape[2], frames.shape[1])),
-                confidences=None if confidences is None else confidences[:num_frames],
+                confidences=annotation.confidences(CONFIDENCE_JOINTS, num_poses, num_frames),
                 hands={
-                    "left_hand": _positions(annotation, hand_poses("left"))[:num_frames],
-                    "right_hand": _positions(annotation, hand_poses("right"))[:num_frames],
-                    "left_wrist_rotation": annotation.pose("leftHand")[:num_frames, :3, :3],
-                    "right_wrist_rotation": annotation.pose("rightHand")[:num_frames, :3, :3],
+                    "left_hand": _positions(annotation, hand_poses("left"), num_frames),
+                    "right_hand": _positions(annotation, hand_poses("right"), num_frames),
+                    "left_wrist_rotation": annotation.pose("leftHand", num_frames)[:, :3, :3].copy(),
+                    "right_wrist_rotation": annotation.pose("rightHand", num_frames)[:, :3, :3].copy(),
                 },
                 source=episode.key,
                 part=episode.part,
@@ -153,9 +152,12 @@ class EgoDexLoader:
         return num_frames, f"Warning: {difference}, cut to {num_frames}: {name}"
 
 
-def _positions(annotation: Annotation, poses: Sequence[str]) -> NDArray[np.float32]:
-    """(N, len(poses), 3) positions in metres. The rotations are dropped pose by pose: they take four times as much."""
-    return np.stack([annotation.pose(pose)[:, :3, 3] for pose in poses], axis=1)
+def _positions(annotation: Annotation, poses: Sequence[str], num_frames: int) -> NDArray[np.float32]:
+    """(num_frames, len(poses), 3) positions in metres. The rotations, four times as much, are dropped pose by pose."""
+    positions = np.empty((num_frames, len(poses), 3), np.float32)
+    for column, pose in enumerate(poses):
+        positions[:, column] = annotation.pose(pose, num_frames)[:, :3, 3]
+    return positions
 
 
 def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ The files come from the internet, so nothing is read before it is known to be of
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ _MAX_FILE_BYTES, _MAX_FILE_BYTES_PER_FRAME = 64 * 2**20, 16 * 2**10
 _MAX_READ_BYTES, _MAX_READ_BYTES_PER_FRAME = 2**17, 128  # at once, as HDF5 reads a text, a pose or a chunk of it
 _MAX_ATTRIBUTE_BYTES = 2**17
 _MAX_TEXTS = 64  # in an attribute; all can lie in one place, each as long as the longest read
-_MAX_CHUNK_BYTES = 64 * 2**20
+_MAX_CHUNK_BYTES, _MAX_CHUNKS = 64 * 2**20, 4096
 _KEEP_SIZE = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}  # each other filter can make a thousand bytes of one
 
 
@@ -37,6 +38,7 @@ class Annotation:
         self._name = name
         # By path. HDF5's own handles: h5py's objects around them would take longer than all the rest.
         self._objects: dict[str, Any] = {"": file.id}
+        self._chunk_shapes: dict[str, tuple[int, ...]] = {}  # of the datasets that are stored so
 
     def text(self, attribute: str) -> str | None:
         """A text attribute, stripped; None where it is absent or empty."""
@@ -50,15 +52,23 @@ class Annotation:
         return [self._decode(value, attribute) for value in self._attribute(attribute)]
 
     def intrinsics(self, frame_size: tuple[int, int]) -> NDArray[np.float32]:
-        """(3, 3) camera matrix in pixels of a frame of this (width, height)."""
+        """(3, 3) camera matrix in pixels of a frame of this (width, height).
+
+        Raises:
+            EpisodeError: the file has one, by which no point can be projected.
+        """
         stored = self._dataset("camera/intrinsic")
-        if stored is not None and stored.shape == (3, 3):
-            matrix = _read(stored)
-            if not np.isfinite(matrix).all():
-                raise self._error(Reason.NAN_POSES, "'camera/intrinsic' holds NaN or infinity")
-            return matrix
-        width, height = (size / full for size, full in zip(frame_size, DEFAULT_INTRINSICS_SIZE, strict=True))
-        return np.diag([width, height, 1]).astype(np.float32) @ DEFAULT_INTRINSICS
+        if stored is None or 0 in stored.shape:
+            width, height = (size / full for size, full in zip(frame_size, DEFAULT_INTRINSICS_SIZE, strict=True))
+            return np.diag([width, height, 1]).astype(np.float32) @ DEFAULT_INTRINSICS
+        if stored.shape != (3, 3):
+            raise self._error(Reason.UNUSABLE_INTRINSICS, f"'camera/intrinsic' has shape {stored.shape}")
+        matrix = self._read("camera/intrinsic", 3)
+        if not np.isfinite(matrix).all():
+            raise self._error(Reason.UNUSABLE_INTRINSICS, "'camera/intrinsic' holds NaN or infinity")
+        if np.linalg.matrix_rank(matrix) < 3:
+            raise self._error(Reason.UNUSABLE_INTRINSICS, "'camera/intrinsic' is singular")
+        return matrix
 
     def num_poses(self, names: Sequence[str]) -> int:
         """How many rows each of these poses has; reads none.
@@ -84,15 +94,23 @@ class Annotation:
             raise self._error(Reason.EMPTY_POSES, "the poses have no rows")
         return int(length)
 
-    def pose(self, name: str) -> NDArray[np.float32]:
-        """(N, 4, 4) pose-to-world transforms, positions in metres. Raises EpisodeError if one holds a NaN."""
-        pose = _read(self._dataset(f"transforms/{name}"))
+    def pose(self, name: str, num_frames: int) -> NDArray[np.float32]:
+        """(num_frames, 4, 4) pose-to-world transforms, positions in metres; those of frames beyond are not read.
+
+        Raises:
+            EpisodeError: one holds a NaN, or was never written.
+        """
+        pose = self._read(f"transforms/{name}", num_frames)
         if not np.isfinite(pose).all():
             raise self._error(Reason.NAN_POSES, f"'transforms/{name}' holds NaN or infinity")
         return pose
 
-    def confidences(self, names: Sequence[str], num_frames: int) -> NDArray[np.float32] | None:
-        """(num_frames, len(names)) tracking confidence in 0..1, NaN where unknown; None where the file has none."""
+    def confidences(self, names: Sequence[str], num_poses: int, num_frames: int) -> NDArray[np.float32] | None:
+        """(num_frames, len(names)) tracking confidence in 0..1, NaN where unknown; None where the file has none.
+
+        Args:
+            num_poses: how many rows each must have, of which those beyond num_frames are not read.
+        """
         if self._object("confidences") is None:
             return None
         confidences = np.full((num_frames, len(names)), np.nan, np.float32)
@@ -100,11 +118,35 @@ class Annotation:
             dataset = self._dataset(f"confidences/{name}")
             if dataset is None:
                 continue
-            if dataset.shape != (num_frames,):
-                shapes = f"'confidences/{name}' has shape {dataset.shape}, the poses have {num_frames} rows"
+            if dataset.shape != (num_poses,):
+                shapes = f"'confidences/{name}' has shape {dataset.shape}, the poses have {num_poses} rows"
                 raise self._error(Reason.FRAME_COUNT_MISMATCH, shapes)
-            confidences[:, column] = _read(dataset)
+            confidences[:, column] = self._read(f"confidences/{name}", num_frames)
         return confidences
+
+    def _read(self, path: str, num_rows: int) -> NDArray[np.float32]:
+        """The first rows of a dataset of numbers."""
+        dataset = self._dataset(path)
+        shape = (num_rows, *dataset.shape[1:])
+        self._check_written(dataset, shape, path)
+        values = np.empty(shape, np.float32)
+        rows = dataset.get_space()
+        rows.select_hyperslab((0,) * len(shape), shape)
+        dataset.read(h5py.h5s.create_simple(shape), rows, values)
+        return values
+
+    def _check_written(self, dataset: Any, shape: tuple[int, ...], path: str) -> None:
+        """Raises EpisodeError where rows take no room in the file: HDF5 would make them up."""
+        if path not in self._chunk_shapes:
+            is_written = dataset.get_storage_size() > 0
+        else:
+            starts = [range(0, extent, size) for extent, size in zip(shape, self._chunk_shapes[path], strict=True)]
+            if math.prod(map(len, starts)) > _MAX_CHUNKS:
+                raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in over {_MAX_CHUNKS} chunks")
+            # One by one: counting them would follow an index that may lead in circles.
+            is_written = all(_has_chunk(dataset, start) for start in itertools.product(*starts))
+        if not is_written:
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' has rows that were never written")
 
     def _attribute(self, name: str) -> list[Any]:
         """An attribute's elements; none where it is absent or empty."""
@@ -165,7 +207,8 @@ class Annotation:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
         if layout != h5py.h5d.CHUNKED:
             return
-        if math.prod(storage.get_chunk()) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
+        self._chunk_shapes[path] = storage.get_chunk()
+        if math.prod(self._chunk_shapes[path]) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
             raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
         filters = [storage.get_filter(number)[0] for number in range(storage.get_nfilters())]
         if sum(each not in _KEEP_SIZE for each in filters) > 1:
@@ -175,10 +218,12 @@ class Annotation:
         return EpisodeError(reason, f"Error loading trajectory {self._name}: {detail}")
 
 
-def _read(dataset: Any) -> NDArray[np.float32]:
-    values = np.empty(dataset.shape, np.float32)
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return values
+def _has_chunk(dataset: Any, start: tuple[int, ...]) -> bool:
+    try:
+        dataset.read_direct_chunk(start)
+    except RuntimeError:
+        return False
+    return True
 
 
 class _BoundedFile:
