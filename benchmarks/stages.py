@@ -140,7 +140,8 @@ def main() -> None:
         loader = EgoDexLoader("", "benchmark")
         (scratch / "out" / ".work").mkdir(parents=True)
         writer = RfmWriter(scratch / "out", use_video=True)
-        convert = Converter(loader, config.output, writer.new_incoming_folder())
+        (scratch / "incoming").mkdir()
+        convert = Converter(loader, config.output, scratch / "incoming")
         encoder = TextEncoder()
         worker: dict[DecodeScale, list[Stopwatch]] = {"exact": [], "auto": [], "fast": []}
         parent = []

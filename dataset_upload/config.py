@@ -153,6 +153,13 @@ def check_config(config: GenerateConfig) -> None:
         raise UsageError("--dataset.dataset_name: the ending _hands is kept for the sidecars; choose another name")
     if config.dataset.mini_episodes and (not isinstance(path, str) or "://" in path):
         raise UsageError("--dataset.mini_episodes: needs a single folder as --dataset.dataset_path")
+    if not output.output_dir.strip():
+        raise UsageError("--output.output_dir: needs a folder, like egodex_dataset; a variable in it may be unset")
+    if "://" in output.output_dir:
+        raise UsageError(
+            f"--output.output_dir: {output.output_dir} must be a folder on this machine; convert into one, then copy "
+            "it there, or give --hub.push_to_hub=true"
+        )
     if output.max_trajectories is not None and output.max_trajectories != -1 and output.max_trajectories < 1:
         raise UsageError(f"--output.max_trajectories: {output.max_trajectories} must be at least 1, or -1 for all")
     if output.max_frames != -1 and output.max_frames < 1:

@@ -32,7 +32,16 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_ba
 from dataset_upload.config import HubConfig, check_hub_options
 from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.finished_dataset import FinishedDataset
-from dataset_upload.hub_access import CONFLICT, HubRepo, find_repo, hub_errors, open_repo, patiently
+from dataset_upload.hub_access import (
+    CONFLICT,
+    HubRepo,
+    exists,
+    find_repo,
+    find_usable_repo,
+    hub_errors,
+    make_repo,
+    patiently,
+)
 from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
 from dataset_upload.interrupts import interruptible
 from dataset_upload.locks import LockedError, exclusive_lock
@@ -233,7 +242,7 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
     """Bring datasets onto the Hub; returns the number of files that differ there afterwards, 0 if all went well.
 
     Args:
-        repo: as `open_repo` returned it.
+        repo: as `find_usable_repo` returned it; made if it does not exist.
         folders: of the datasets, in one output folder; nobody else must write to them meanwhile.
         options: how they shall look there.
 
@@ -243,10 +252,11 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
     """
     start = time.monotonic()
     with hub_errors(f"The push to {repo.repo_id} did not complete"), as_pushed(folders, repo, options) as datasets:
-        remote = set(list_files(repo))
+        remote = set(list_files(repo)) if exists(repo) else set()
         for dataset in datasets:
             remote = remote.difference(*dataset.outdated(remote)).union(dataset.files)
         check_limits(remote | {CARD}, repo.repo_id, packed=options.packed)
+        make_repo(repo, options)
 
         num_sent = 0
         with _progress_in_logs():
@@ -298,7 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if not FinishedDataset(each.parent, each.name).is_copy:  # on which no run is ever at work
                     locks.enter_context(_lock(each))
             if arguments.push:
-                num_different = push(open_repo(options), folders, options)
+                num_different = push(find_usable_repo(options), folders, options)
             else:
                 num_different = verify(find_repo(options), folders, options)
         return EXIT_DIFFERENT if num_different else 0

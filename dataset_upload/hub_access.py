@@ -48,12 +48,19 @@ def find_repo(options: HubConfig) -> HubRepo:
     An id without an owner, or with the placeholder owner, gets the owner that HF_USERNAME names, else the token's user.
 
     Raises:
-        UsageError: no owner, no possible id, no token or an invalid one.
+        UsageError: no possible id, which is found out before any connection; no token or an invalid one.
         StoppedError: the Hub does not answer.
     """
     owner, _, name = options.hub_repo_id.rpartition("/")
     if owner in ("", PLACEHOLDER_OWNER):
         owner = os.environ.get("HF_USERNAME", "").strip()
+    try:
+        validate_repo_id(f"{owner or PLACEHOLDER_OWNER}/{name}")
+    except HFValidationError as error:
+        repo_id = f"{owner}/{name}" if owner else options.hub_repo_id
+        raise UsageError(
+            f"--hub.hub_repo_id: {repo_id!r} is no OWNER/NAME that the Hub takes: letters, digits, - _ ., no -- or .."
+        ) from error
     token = options.hub_token or get_token()
     if token is None:
         no_owner = "" if owner else f" and {options.hub_repo_id!r} names no owner, nor does HF_USERNAME"
@@ -73,47 +80,65 @@ def find_repo(options: HubConfig) -> HubRepo:
                 f"--hub.hub_token: the Hub does not accept the access token (from {source}); "
                 "make another one, with the right to write"
             ) from error
-    repo_id = f"{owner or user}/{name}"
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise UsageError(f"--hub.hub_repo_id: {repo_id!r} is no OWNER/NAME that the Hub takes") from error
-    return HubRepo(api, repo_id)
+    return HubRepo(api, f"{owner or user}/{name}")
 
 
-def open_repo(options: HubConfig) -> HubRepo:
-    """The repo to push to; made if it does not exist, which is the only test of the right to make it.
+def find_usable_repo(options: HubConfig) -> HubRepo:
+    """The repo to push to. Nothing is made, so that it may not exist yet; but if it does, it may be written to.
 
     Raises:
         UsageError: as `find_repo`; or no right to write; or the repo is public and `hub.private` is true.
         StoppedError: the Hub does not answer.
     """
     repo = find_repo(options)
-    api, repo_id = repo
-    with hub_errors(f"{repo_id} could not be opened"):
-        try:
-            if not _exists(repo):
-                patiently(lambda: api.create_repo(repo_id, repo_type="dataset", private=options.private, exist_ok=True))
-            patiently(lambda: api.auth_check(repo_id, repo_type="dataset", write=True))
-        except HfHubHTTPError as error:
-            if error.response.status_code not in (401, 403, 404):
-                raise
-            raise UsageError(
-                f"--hub.hub_repo_id: the access token has no right to write to {repo_id}; "
-                "give a repo of your own, or a token with that right"
-            ) from error
-        is_private = patiently(lambda: api.dataset_info(repo_id)).private
-    if not is_private and options.private:
-        raise UsageError(
-            f"--hub.hub_repo_id: {repo_id} is public, but {LICENCE_LINE}; make the repo private, "
-            "or give --hub.private=false to push all the same"
-        )
-    if not is_private:
-        logger.warning(f"Warning: {repo_id} is public, but {LICENCE_LINE}")
+    with hub_errors(f"{repo.repo_id} could not be opened"):
+        if exists(repo):
+            _check_access(repo, options)
     return repo
 
 
-def _exists(repo: HubRepo) -> bool:
+def make_repo(repo: HubRepo, options: HubConfig) -> None:
+    """Make a repo that does not exist; trying is the only test of the right to do so. Raises as `find_usable_repo`."""
+    with hub_errors(f"{repo.repo_id} could not be made"):
+        if exists(repo):
+            return
+        with _writing(repo):
+            patiently(
+                lambda: repo.api.create_repo(repo.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
+            )
+        _check_access(repo, options)
+
+
+def _check_access(repo: HubRepo, options: HubConfig) -> None:
+    """Raises UsageError where the repo may not be written to, or is public against the options."""
+    with _writing(repo):
+        patiently(lambda: repo.api.auth_check(repo.repo_id, repo_type="dataset", write=True))
+    if patiently(lambda: repo.api.dataset_info(repo.repo_id)).private:
+        return
+    if options.private:
+        raise UsageError(
+            f"--hub.hub_repo_id: {repo.repo_id} is public, but {LICENCE_LINE}; make the repo private, "
+            "or give --hub.private=false to push all the same"
+        )
+    logger.warning(f"Warning: {repo.repo_id} is public, but {LICENCE_LINE}")
+
+
+@contextmanager
+def _writing(repo: HubRepo) -> Iterator[None]:
+    """Raises UsageError where the Hub answers that the token has no right to write."""
+    try:
+        yield
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 403, 404):
+            raise
+        raise UsageError(
+            f"--hub.hub_repo_id: the access token has no right to write to {repo.repo_id}; "
+            "give a repo of your own, or a token with that right"
+        ) from error
+
+
+def exists(repo: HubRepo) -> bool:
+    """Whether there is such a repo that the token may read."""
     try:
         patiently(lambda: repo.api.dataset_info(repo.repo_id))
     except RepositoryNotFoundError:

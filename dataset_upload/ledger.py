@@ -213,6 +213,13 @@ class Ledger:
         return Entry(**fields)
 
 
+def has_entries(path: Path) -> bool:
+    """Whether a ledger says anything but its settings."""
+    with path.open("rb") as file:
+        file.readline()
+        return bool(file.readline())
+
+
 def rows_digest(rows: Iterable[tuple[int, str | None, str]]) -> str:
     """A fingerprint of rows, given as clip number, SHA-256 of the clip, and key, in any order."""
     lines = sorted(f"{clip} {sha256} {key}" for clip, sha256, key in rows)

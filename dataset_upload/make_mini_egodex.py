@@ -23,7 +23,6 @@ import h5py
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
-from tqdm import tqdm
 
 from dataset_upload.interrupts import interruptible
 from dataset_upload.mini_egodex.camera import Array, intrinsics, project
@@ -41,6 +40,7 @@ from dataset_upload.mini_egodex.painting import (
     Painter,
 )
 from dataset_upload.mini_egodex.scenes import TASKS, Scene, set_scene
+from dataset_upload.progress import progress as show_progress
 
 __all__ = [
     "FINGERTIP_RGB",
@@ -243,7 +243,8 @@ def make_mini_egodex(
 
     records = []
     plan = list(_plan(episodes, tasks, irregularities))
-    for task, number, irregularity in tqdm(plan, desc=f"Writing {out}", unit="episode", disable=not progress):
+    shown = show_progress(plan, "Drawing episodes", total=len(plan)) if progress else plan
+    for task, number, irregularity in shown:
         length = int(_generator(seed, task, "frames", number).integers(shortest, longest + 1))
         record = write_episode(
             out,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from logging import ERROR, WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +18,21 @@ from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.language import LanguageModelError, TextEncoder
-from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, has_entries
 from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.logs import logger
 from dataset_upload.natural_order import natural_key
 from dataset_upload.progress import progress
 from dataset_upload.selection import choose_tasks, select_round_robin
-from dataset_upload.summary import Traffic, summarise
+from dataset_upload.summary import Work, summarise
 from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import read_card, update_card
+from dataset_upload.writers.card import check_card, update_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
 
 if TYPE_CHECKING:
     from dataset_upload.hub_access import HubRepo
+
+LEDGER = "ledger.jsonl"
 
 
 def generate(config: GenerateConfig) -> int:
@@ -41,43 +44,76 @@ def generate(config: GenerateConfig) -> int:
             the episodes in work.
     """
     start = time.monotonic()
-    repo = open_repo_if_asked(config)
-    make_mini_egodex_if_asked(config)
+    folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
+    # Whatever can be refused is refused before there is work to lose, and leaves nothing behind.
     loader = make_loader(config)
+    check_place(folder, loader.local_sources())
+    check_card(folder.parent)
+    repo = find_repo_if_asked(config)
+    encoder = load_text_encoder() if is_to_draw(config) or not (folder / LEDGER).exists() else None
+    draw_mini_egodex_if_asked(config)
     limit = config.output.max_trajectories
     selected = select_round_robin(choose_tasks(loader.list_episodes(), config.dataset.tasks), limit)
-    traffic = Traffic(archive_bytes=loader.remote_bytes(selected))
-    logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories")
-    logger.info("")
+    work = Work(archive_bytes=loader.remote_bytes(selected))
 
-    folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
-    read_card(folder.parent)  # a damaged one is better noticed now than after the last clip
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video)
         check_same_naming(selected, ledger, folder)
+        make_repo_if_asked(repo, config)
+
+        logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories")
+        logger.info("")
         reopen_lost(ledger, writer)
         jobs = make_jobs(selected, loader, ledger, config)
         num_tasks = len({episode.task_name for episode in selected})
-        logger.info(f"Loaded {len(selected)} trajectories from {num_tasks} tasks")
+        logger.info(f"Found {len(selected)} episodes of {num_tasks} tasks")
 
-        is_whole = convert_all(jobs, loader, ledger, writer, config, traffic)
+        if jobs:
+            encoder = encoder or load_text_encoder()
+            is_whole = convert_all(jobs, loader, ledger, writer, encoder, config, work)
+        else:
+            is_whole = True
         if is_whole:
             write_dataset(folder, loader, ledger, writer, config)
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
-        traffic.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
-        summarise(entries, len(jobs), time.monotonic() - start, folder, traffic, is_whole=is_whole)
+        work.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
+        summarise(entries, time.monotonic() - start, folder, work, is_whole=is_whole)
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different
 
 
-def open_repo_if_asked(config: GenerateConfig) -> HubRepo | None:
-    """The repo to push to, checked before any work is done for it."""
+def check_place(folder: Path, sources: Iterable[Path]) -> None:
+    """Raises UsageError where a dataset's folder would lie in the source's data, or around it."""
+    place = folder.resolve()
+    for source in sources:
+        if place.is_relative_to(source.resolve()):
+            raise UsageError(
+                f"--output.output_dir: {folder} lies in the source {source}, where nothing is written; give a folder "
+                "outside it"
+            )
+        if source.resolve().is_relative_to(place):
+            raise UsageError(
+                f"--dataset.dataset_name: the source {source} lies in {folder}, which is for what is made of it; "
+                "choose another name"
+            )
+
+
+def find_repo_if_asked(config: GenerateConfig) -> HubRepo | None:
+    """The repo to push to; it need not exist yet, but if it does, it may be written to."""
     if not config.hub.push_to_hub:
         return None
-    from dataset_upload.hub_access import open_repo  # only now: the Hub's client takes most of a second to import
+    from dataset_upload.hub_access import find_usable_repo  # only now: the Hub's client is slow to import
 
-    return open_repo(config.hub)
+    return find_usable_repo(config.hub)
+
+
+def make_repo_if_asked(repo: HubRepo | None, config: GenerateConfig) -> None:
+    """Make the repo to push to, if it does not exist."""
+    if repo is not None:
+        from dataset_upload.hub_access import make_repo
+
+        make_repo(repo, config.hub)
 
 
 def push_dataset(repo: HubRepo, folder: Path, config: GenerateConfig) -> int:
@@ -87,31 +123,43 @@ def push_dataset(repo: HubRepo, folder: Path, config: GenerateConfig) -> int:
     return push(repo, [folder], config.hub)
 
 
-def make_mini_egodex_if_asked(config: GenerateConfig) -> None:
-    """Make the demo's input, unless an earlier run has."""
-    if config.dataset.mini_episodes == 0:
-        return
-    assert isinstance(config.dataset.dataset_path, str)  # check_config has seen to it
-    path = Path(config.dataset.dataset_path).expanduser()
-    if path.exists():
+def is_to_draw(config: GenerateConfig) -> bool:
+    """Whether the demo's input is asked for, and no earlier run has drawn it."""
+    return config.dataset.mini_episodes > 0 and not os.path.exists(_mini_egodex_path(config))
+
+
+def draw_mini_egodex_if_asked(config: GenerateConfig) -> None:
+    """Draw the demo's input, unless an earlier run has."""
+    if not is_to_draw(config):
         return
     from dataset_upload.make_mini_egodex import make_mini_egodex
 
-    logger.info(f"Making a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")
-    being_made = path.with_name(f"{path.name}.tmp")
+    path = _mini_egodex_path(config)
+    logger.info(f"Drawing a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")
+    being_drawn = path.with_name(f"{path.name}.tmp")
     with stop_when_unwritable(path):
-        shutil.rmtree(being_made, ignore_errors=True)
-        make_mini_egodex(being_made, episodes=config.dataset.mini_episodes, frames=(45, 90), progress=True)
-        being_made.rename(path)
+        shutil.rmtree(being_drawn, ignore_errors=True)
+        make_mini_egodex(being_drawn, episodes=config.dataset.mini_episodes, frames=(45, 90), progress=True)
+        being_drawn.rename(path)
+
+
+def _mini_egodex_path(config: GenerateConfig) -> Path:
+    assert isinstance(config.dataset.dataset_path, str)  # check_config has seen to it
+    return Path(config.dataset.dataset_path).expanduser()
 
 
 @contextmanager
 def dataset_lock(folder: Path) -> Iterator[None]:
-    """Keep other runs away from this dataset. Raises UsageError where one is at it, or nothing can be written."""
+    """Keep other runs away from this dataset; one that stays without an entry is removed again.
+
+    Raises UsageError where another run is at it, or nothing can be written.
+    """
+    work = folder / ".work"
+    missing = [path for path in (work, folder, *folder.parents) if not path.exists()]
     with ExitStack() as stack:
         try:
-            (folder / ".work").mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive_lock(folder / ".work" / "lock", wait=False))
+            work.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive_lock(work / "lock", wait=False))
         except LockedError as error:
             raise UsageError(
                 f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
@@ -120,7 +168,20 @@ def dataset_lock(folder: Path) -> Iterator[None]:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no fault of the command
                 raise
             raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
-        yield
+        try:
+            yield
+        finally:
+            if folder in missing and not has_entries(folder / LEDGER):
+                remove_unused(folder, missing)
+
+
+def remove_unused(folder: Path, made: Sequence[Path]) -> None:
+    """Remove what a run has made before its first entry, inner folders first; a folder that holds more stays."""
+    with suppress(OSError):
+        (folder / LEDGER).unlink(missing_ok=True)
+        (folder / ".work" / "lock").unlink(missing_ok=True)
+        for path in made:
+            path.rmdir()
 
 
 @contextmanager
@@ -134,7 +195,7 @@ def stop_when_unwritable(folder: Path) -> Iterator[None]:
 
 def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
     """The dataset's ledger; with `output.overwrite`, a dataset that was made with other settings is deleted first."""
-    path = folder / "ledger.jsonl"
+    path = folder / LEDGER
     settings = {"dataset.dataset_name": config.dataset.dataset_name}
     settings |= {f"output.{name}": value for name, value in result_settings(config).items()}
     try:
@@ -200,28 +261,28 @@ def convert_all(
     loader: DatasetLoader,
     ledger: Ledger,
     writer: RfmWriter,
+    encoder: TextEncoder,
     config: GenerateConfig,
-    traffic: Traffic,
+    work: Work,
 ) -> bool:
     """Do the jobs and enter each outcome in the ledger; returns False if `output.fail_fast` ended it early."""
-    if not jobs:
-        return True
-    encoder = load_text_encoder()
-    converter = Converter(loader, config.output, writer.new_incoming_folder())
     output = config.output
-    outcomes = run_jobs(converter, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
-    with closing(outcomes):
-        for count, (job, outcome) in enumerate(progress(outcomes, "Processing trajectories", total=len(jobs)), 1):
-            if isinstance(outcome, EpisodeError):
-                ledger.append(Entry.of_error(job, outcome))
-                logger.log(WARNING if outcome.reason.is_skip else ERROR, str(outcome))
-                if output.fail_fast and not outcome.reason.is_skip:
-                    return False
-            else:
-                writer.add(job, outcome, lang_vector=encoder.encode(outcome.row["task"]))
-                ledger.append(Entry.of_conversion(job, outcome))
-                traffic.fetched_bytes += outcome.fetched_bytes
-                report(outcome, f"{job.key.replace('/', '_')} ({count}/{len(jobs)})")
+    with work.timed(), writer.incoming_folder() as incoming:
+        converter = Converter(loader, output, incoming)
+        outcomes = run_jobs(converter, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
+        with closing(outcomes):
+            for count, (job, outcome) in enumerate(progress(outcomes, "Processing trajectories", total=len(jobs)), 1):
+                if isinstance(outcome, EpisodeError):
+                    ledger.append(Entry.of_error(job, outcome))
+                    logger.log(WARNING if outcome.reason.is_skip else ERROR, str(outcome))
+                    if output.fail_fast and not outcome.reason.is_skip:
+                        return False
+                else:
+                    writer.add(job, outcome, lang_vector=encoder.encode(outcome.row["task"]))
+                    ledger.append(Entry.of_conversion(job, outcome))
+                    work.num_converted += 1
+                    work.fetched_bytes += outcome.fetched_bytes
+                    report(outcome, f"{job.key.replace('/', '_')} ({count}/{len(jobs)})")
     return True
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +14,39 @@ from dataset_upload.logs import logger
 
 
 @dataclass
-class Traffic:
-    """What a run fetched from archives elsewhere, and how large these are; 0 where everything lies on this machine."""
+class Work:
+    """What a run did.
+
+    Attributes:
+        archive_bytes: size of the archives elsewhere that it reads; 0 where everything lies on this machine.
+        fetched_bytes: how much it fetched from them.
+        num_converted: trajectories that it made.
+        seconds: that it spent on making them, and on finding that others cannot be made.
+    """
 
     archive_bytes: int
     fetched_bytes: int = 0
+    num_converted: int = 0
+    seconds: float = 0.0
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time that the `with` takes."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - start
 
 
-def summarise(
-    entries: Sequence[Entry], num_jobs: int, seconds: float, folder: Path, traffic: Traffic, *, is_whole: bool
-) -> None:
+def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work, *, is_whole: bool) -> None:
     """Log counts, sizes, time, place and what to do next.
 
     Args:
         entries: what became of each selected episode, in this run or an earlier one.
-        num_jobs: how many of them this run worked on.
         seconds: that the run took.
         folder: the dataset's.
-        traffic: of this run.
+        work: of this run.
         is_whole: whether the run came to its end and there are tables.
     """
     logger.info("")
@@ -45,14 +62,15 @@ def summarise(
     if done:
         change = f"{clip_bytes / source_bytes - 1:+.1%}" if source_bytes else ""
         logger.info(f"Size:    {source_bytes / 1e6:.1f} MB -> {clip_bytes / 1e6:.2f} MB of clips ({change})")
-    if traffic.archive_bytes:
-        fetched, total = traffic.fetched_bytes, traffic.archive_bytes
+    if work.archive_bytes:
+        fetched, total = work.fetched_bytes, work.archive_bytes
         logger.info(f"Fetched: {fetched / 1e6:.1f} MB of {total / 1e6:.1f} MB of archives ({fetched / total:.1%})")
-    rate, following = "", "the same command goes on"
+    rate = f", {work.num_converted / work.seconds:.2f} trajectories/s" if work.num_converted else ""
+    num_earlier = len(done) - work.num_converted
+    earlier = f"; {num_earlier} done in an earlier run" if num_earlier > 0 else ""
+    logger.info(f"Time:    {seconds:.1f} s{rate}{earlier}")
+    following = "the same command goes on"
     if is_whole:
-        earlier = f"; {len(entries) - num_jobs} finished in an earlier run" if len(entries) > num_jobs else ""
-        rate = f", {num_jobs / seconds:.2f} trajectories/s{earlier}"
         following = f'datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")'
-    logger.info(f"Time:    {seconds:.1f} s{rate}")
     logger.info(f"Dataset: {folder}")
     logger.info(f"Next:    {following}")

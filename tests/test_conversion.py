@@ -334,7 +334,7 @@ def test_the_lines_of_the_guide_are_said_literally(mini: MiniEgoDex, guide_run: 
     run = guide_run
     total, num_tasks = len(mini.records), len({key.split("/")[0] for key in mini.records})
     assert "Will process up to 50 trajectories" in run.lines
-    assert f"Loaded {total} trajectories from {num_tasks} tasks" in run.lines
+    assert f"Found {total} episodes of {num_tasks} tasks" in run.lines
     for row in Dataset(run.output_dir).rows:
         count, kept = row["source_num_frames"], len(row["frame_indices"])
         assert f"Processed video: {count} -> {kept} frames, resized to (256, 256)" in run.lines
@@ -425,7 +425,7 @@ def test_the_demo_needs_no_data(command_environment: Mapping[str, str], tmp_path
     for _ in range(2):  # the second run makes and converts nothing
         run = subprocess.run(command, cwd=tmp_path, env=command_environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
-    assert "2 finished in an earlier run" in run.stdout
+    assert "2 done in an earlier run" in run.stdout
     dataset = Dataset(tmp_path / "egodex_dataset", "egodex_demo")
     assert len(dataset.rows) == 2
     for row in dataset.rows:

@@ -44,9 +44,10 @@ def test_without_hf_username_the_token_says_whose_it_is(client: Client) -> None:
     assert find(client, "egodex your-username/egodex", HF_USERNAME="") == ["alice/egodex"] * 2
 
 
-def test_an_id_that_the_hub_does_not_take_is_named(client: Client) -> None:
-    for message in find(client, "alice/ a/b/c alice/spa:ce alice/x..y"):
+def test_an_id_that_the_hub_does_not_take_is_named_without_asking_it(hub: HubServer, client: Client) -> None:
+    for message in find(client, "alice/ a/b/c alice/spa:ce alice/x..y bad!name", HF_USERNAME=""):
         assert message.startswith("--hub.hub_repo_id: ") and "is no OWNER/NAME" in message
+    assert hub.count(".") == 0
 
 
 def convert(client: Client, tmp_path: Path, *options: str, **environment: str) -> str:
@@ -81,6 +82,20 @@ def test_no_right_to_write(hub: HubServer, client: Client, tmp_path: Path, token
     assert f"the access token has no right to write to {REPO}" in message
 
 
+def test_a_repo_is_made_only_once_the_source_has_been_found(hub: HubServer, client: Client, tmp_path: Path) -> None:
+    arguments = convert_arguments(tmp_path / "nowhere", tmp_path / "output", "egodex_test")
+    run = client.run(*arguments, "--hub.push_to_hub=true", f"--hub.hub_repo_id={REPO}")
+    assert run.exit_code == 2 and "nowhere does not exist" in run.stderr
+    assert not hub.repos and not (tmp_path / "output").exists()
+
+
+def test_a_repo_is_made_only_once_the_dataset_is_known_to_fit(hub: HubServer, client: Client, output: Path) -> None:
+    lost = next(output.glob("*/batch_*/*.mp4"))
+    lost.unlink()
+    assert client.push(output).exit_code == 2
+    assert not hub.repos
+
+
 def test_a_public_repo_is_refused_for_the_licence(hub: HubServer, client: Client, tmp_path: Path) -> None:
     hub.create(REPO, private=False)
     message = convert(client, tmp_path, f"--hub.hub_repo_id={REPO}")
@@ -93,7 +108,7 @@ def test_a_public_repo_is_used_after_a_line_about_the_licence(hub: HubServer, cl
     opened = (
         "from dataset_upload.logs import log_to_terminal; log_to_terminal()\nfrom dataset_upload.hub_access import *\n"
     )
-    run = client.run("-c", opened + f"open_repo(HubConfig(hub_repo_id={REPO!r}, private=False))")
+    run = client.run("-c", opened + f"find_usable_repo(HubConfig(hub_repo_id={REPO!r}, private=False))")
     assert run.exit_code == 0
     assert run.stderr.startswith(f"Warning: {REPO} is public, but EgoDex is licensed CC-BY-NC-ND 4.0")
 
@@ -101,9 +116,8 @@ def test_a_public_repo_is_used_after_a_line_about_the_licence(hub: HubServer, cl
 @pytest.mark.parametrize("private", [True, False])
 def test_a_new_repo_is_private_unless_told_otherwise(hub: HubServer, client: Client, private: bool) -> None:
     options = "" if private else ", private=False"
-    run = client.run(
-        "-c", f"from dataset_upload.hub_access import *; open_repo(HubConfig(hub_repo_id={REPO!r}{options}))"
-    )
+    made = f"options = HubConfig(hub_repo_id={REPO!r}{options}); make_repo(find_usable_repo(options), options)"
+    run = client.run("-c", f"from dataset_upload.hub_access import *; {made}")
     assert run.exit_code == 0, run.stderr
     assert hub.repos[REPO].private == private
 

@@ -57,7 +57,7 @@ def test_a_push_that_stopped_goes_on_without_converting_again(hub: HubServer, cl
     hub.release()
     again = generate(client, output)
     assert again.exit_code == 0, again.stderr
-    assert "3 finished in an earlier run" in again.stdout
+    assert "3 done in an earlier run" in again.stdout
 
 
 def test_a_difference_on_the_hub_is_exit_code_1(hub: HubServer, client: Client, output: Path) -> None:

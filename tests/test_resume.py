@@ -101,7 +101,7 @@ def test_a_second_run_writes_nothing(finished: Finished) -> None:
     run = finished.convert()
     assert (identities(finished.output_dir), finished.published(), ledger_lines(finished.output_dir)) == before
     assert f"Done:    {NUM_EPISODES}" in run.stdout
-    assert f"{NUM_EPISODES} finished in an earlier run" in run.stdout
+    assert f"{NUM_EPISODES} done in an earlier run" in run.stdout
 
 
 @pytest.mark.parametrize("option", ["--output.verbose=true", "--output.episode_timeout_s=5", "--output.fail_fast=true"])

@@ -75,13 +75,13 @@ class Tables:
         self.writer = RfmWriter(self.folder, use_video=True)
 
     def add(self, *numbers: int, version: int = 0, num_frames: int = 3) -> None:
-        incoming = self.writer.new_incoming_folder()
-        for number in numbers:
-            row, clip = random_row(number, version, num_frames), incoming / f"{number}.mp4"
-            clip.write_bytes(b"clip")
-            conversion = Conversion(row, clip, (256, 256), 4, "sha256", None, 0.1, 0)
-            job = Job(None, row["source"], number, row["frames"], (1, (1,)))
-            self.writer.add(job, conversion, lang_vector=np.full(384, number, np.float32))
+        with self.writer.incoming_folder() as incoming:
+            for number in numbers:
+                row, clip = random_row(number, version, num_frames), incoming / f"{number}.mp4"
+                clip.write_bytes(b"clip")
+                conversion = Conversion(row, clip, (256, 256), 4, "sha256", None, 0.1, 0)
+                job = Job(None, row["source"], number, row["frames"], (1, (1,)))
+                self.writer.add(job, conversion, lang_vector=np.full(384, number, np.float32))
 
     def build(self, *numbers: int) -> ActionStatistics:
         """Build tables of these rows, all of which are stored or added, and clean up."""
@@ -234,11 +234,13 @@ def test_clips_that_no_row_names_are_deleted(tables: Tables) -> None:
 
 
 def test_clips_that_were_being_written_are_deleted_by_the_next_run(tables: Tables) -> None:
-    left_behind = tables.writer.new_incoming_folder()
+    left_behind = tables.writer.work / "incoming-of-a-killed-run"
+    left_behind.mkdir()
     (left_behind / "half.mp4").write_bytes(b"half")
     tables.restart()
-    incoming = tables.writer.new_incoming_folder()
-    assert not left_behind.exists() and incoming.is_dir() and not list(incoming.iterdir())
+    with tables.writer.incoming_folder() as incoming:
+        assert not left_behind.exists() and incoming.is_dir() and not list(incoming.iterdir())
+    assert not incoming.exists()
 
 
 # Shards ----------------------------------------------------------------------------------------------------

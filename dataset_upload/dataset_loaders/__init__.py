@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from dataset_upload.config import GenerateConfig
     from dataset_upload.trajectory import Trajectory
@@ -33,6 +34,9 @@ class DatasetLoader(Protocol):
     @property
     def hand_joints(self) -> tuple[str, ...]:
         """The names of a hand's points, in order."""
+
+    def local_sources(self) -> Sequence[Path]:
+        """The folders and archives on this machine that episodes are read from. Raises UsageError if there is none."""
 
     def list_episodes(self) -> Sequence[Any]:
         """All episodes in natural order. Raises UsageError if there is none."""

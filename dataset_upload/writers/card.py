@@ -26,13 +26,24 @@ _LISTS = {
 
 
 def update_card(output_dir: Path) -> None:
-    """Write the card for all datasets of a folder; runs side by side take turns. Raises UsageError as `read_card`."""
+    """Write the card for all datasets of a folder; runs side by side take turns. Raises UsageError as `check_card`."""
     with exclusive_lock(output_dir / ".card.lock", wait=True):
-        existing = read_card(output_dir)
+        existing = check_card(output_dir)
         folders = sorted(folder for folder in output_dir.iterdir() if (folder / dataset_info.FILE_NAME).exists())
         descriptions = [description for folder in folders if (description := dataset_info.read(folder))]
         gone = set(listed_datasets(existing)) - {folder.name for folder in folders}
         write_whole(output_dir / FILE_NAME, render_card(existing, descriptions, gone=gone))
+
+
+def check_card(output_dir: Path) -> str:
+    """As `read_card`. Raises UsageError, too, where a README.md is no card of ours: it is never touched."""
+    existing = read_card(output_dir)
+    if existing.strip() and _BEGIN not in existing:
+        raise UsageError(
+            f"--output.output_dir: {output_dir / FILE_NAME} is not the dataset card that would be written there; give "
+            "another folder, or move that file away"
+        )
+    return existing
 
 
 def read_card(output_dir: Path) -> str:

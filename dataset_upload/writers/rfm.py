@@ -122,14 +122,21 @@ class RfmWriter:
         self._records = self.work / "records"
         self._finish_swap()
 
-    def new_incoming_folder(self) -> Path:
-        """An empty folder for clips that are being written; what earlier runs have left in theirs is deleted.
+    @contextmanager
+    def incoming_folder(self) -> Iterator[Path]:
+        """An empty folder for clips that are being written; it is gone after the `with`.
 
         It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
         """
-        for left_behind in self.work.glob("incoming-*"):
-            shutil.rmtree(left_behind, ignore_errors=True)
-        return Path(tempfile.mkdtemp(prefix="incoming-", dir=self.work))
+        self._discard_incoming()
+        try:
+            yield Path(tempfile.mkdtemp(prefix="incoming-", dir=self.work))
+        finally:
+            self._discard_incoming()
+
+    def _discard_incoming(self) -> None:
+        for folder in self.work.glob("incoming-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def add(self, job: Job, conversion: Conversion, *, lang_vector: NDArray[np.float32]) -> None:
         """Move a finished clip into its place and keep its row, durably, until the next build.
@@ -208,6 +215,7 @@ class RfmWriter:
             clips: those that rows name. Others can be left behind by an interrupted run, or by a source gone bad.
         """
         shutil.rmtree(self._records, ignore_errors=True)
+        self._discard_incoming()  # of runs that were killed
         for batch in self.folder.glob("batch_*"):
             prefix = f"{self.folder.name}/{batch.name}"
             for name in os.listdir(batch):

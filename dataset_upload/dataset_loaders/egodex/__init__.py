@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,10 @@ class EgoDexLoader:
     def hand_joints(self) -> tuple[str, ...]:
         """The names of a hand's 25 points, in order."""
         return HAND_JOINTS
+
+    def local_sources(self) -> list[Path]:
+        """The folders and zips on this machine that `dataset_path` means. Raises UsageError if a glob means nothing."""
+        return archive.local_sources(self.dataset_path)
 
     def list_episodes(self) -> list[Episode]:
         """All episodes in natural order, those with a missing file included. Raises UsageError if there is none."""

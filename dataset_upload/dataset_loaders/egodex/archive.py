@@ -97,6 +97,12 @@ def list_episodes(dataset_path: str | Sequence[str]) -> list[Episode]:
     return episodes
 
 
+def local_sources(dataset_path: str | Sequence[str]) -> list[Path]:
+    """The folders and zips on this machine that `dataset_path` means. Raises UsageError if a glob means nothing."""
+    locations = _expand([dataset_path] if isinstance(dataset_path, str) else dataset_path)
+    return [Path(location) for location in locations if "://" not in location]
+
+
 def source_state(episode: Episode) -> SourceState:
     """Size and version of an episode's files; a file that is not there, or not to be looked at, counts nothing."""
     sizes, versions = [], []
