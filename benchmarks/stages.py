@@ -34,6 +34,7 @@ from dataset_upload.make_mini_egodex import make_mini_egodex
 from dataset_upload.video import DecodeScale
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import decode_reduction, plan_resize
+from dataset_upload.video.picture import Picture
 from dataset_upload.video.sampling import sample_indices
 from dataset_upload.writers.rfm import RfmWriter
 
@@ -71,7 +72,7 @@ def time_worker(job: Job, loader: EgoDexLoader, folder: Path, decode_scale: Deco
             with watch.stage("decode"):
                 frame = next(decoded)
             with watch.stage("scale"):
-                frames.append(resize.apply(frame))
+                frames.append(resize.apply(Picture.of_frame(frame)))
     with watch.stage("encode and flush to disk"):
         write_mp4(frames, folder / "clip.mp4", fps=30, crf=18)
         flush_to_disk(folder / "clip.mp4")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dataset_upload.errors import StoppedError
 from dataset_upload.video.encoding import write_jpegs, write_mp4
 from dataset_upload.video.geometry import Resize, decode_reduction, plan_resize, scale_intrinsics
+from dataset_upload.video.picture import Picture
 from dataset_upload.video.sampling import sample_indices
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Converter:
             reduction = decode_reduction(self.output.decode_scale, self._plan_resize(full_size), video.max_reduction)
             decoded_size = video.size_at(reduction)
             resize = self._plan_resize(decoded_size)
-            frames = (resize.apply(frame) for frame in video.decode(indices, reduction=reduction))
+            frames = (resize.apply(Picture.of_frame(frame)) for frame in video.decode(indices, reduction=reduction))
             clip_file = self.incoming / Path(job.clip).name
             try:
                 frame_names = self._write_clip(frames, clip_file)

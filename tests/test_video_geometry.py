@@ -17,6 +17,7 @@ from video_streams import FPS, rows
 from dataset_upload.video import DecodeScale, ResizeMode
 from dataset_upload.video.decoding import Video
 from dataset_upload.video.geometry import Resize, decode_reduction, plan_resize, scale_intrinsics
+from dataset_upload.video.picture import Picture
 
 FULL_HD = (1920, 1080)
 MODES: tuple[ResizeMode, ...] = ("stretch", "center_crop", "pad")
@@ -80,7 +81,7 @@ def test_a_point_is_where_the_intrinsics_say(
     right, bottom = left + resize.cropped[0], top + resize.cropped[1]
     clip_intrinsics = resize.intrinsics(INTRINSICS)
     for pixel in [(left + 9, top + 9), (right - 9, top + 30), ((left + right) // 2 + 7, bottom - 9)]:
-        seen_at = find_dot(resize.apply(with_dot(size, pixel)))
+        seen_at = find_dot(resize.apply(Picture.of_frame(with_dot(size, pixel))))
         np.testing.assert_allclose(seen_at, project(clip_intrinsics, viewing_ray(INTRINSICS, pixel)), atol=0.3)
 
 
@@ -95,7 +96,7 @@ def test_a_point_is_where_the_intrinsics_say_after_decoding_at_less_than_full_si
     (frame,) = video.decode([1], reduction=reduction)
     decoded_intrinsics = scale_intrinsics(INTRINSICS, FULL_HD, video.size_at(reduction))
     expected = project(resize.intrinsics(decoded_intrinsics), viewing_ray(INTRINSICS, pixel))
-    np.testing.assert_allclose(find_dot(resize.apply(frame)), expected, atol=0.3)
+    np.testing.assert_allclose(find_dot(resize.apply(Picture.of_frame(frame))), expected, atol=0.3)
 
 
 def encode_twice(frame: av.VideoFrame) -> bytes:
@@ -164,7 +165,7 @@ def test_crop_is_in_the_middle() -> None:
 @pytest.mark.parametrize("size", [(1919, 1079), (321, 241), (17, 33)], ids=str)
 def test_odd_sizes_are_resized(size: tuple[int, int], mode: ResizeMode, shortest_edge_size: int | None) -> None:
     resize = plan_resize(size, mode, 256, shortest_edge_size)
-    frame = resize.apply(gray(size, 200))
+    frame = resize.apply(Picture.of_frame(gray(size, 200)))
     assert (frame.width, frame.height, frame.format.name) == (*resize.output, "yuv420p")
     assert luma(frame)[128, 128] == 200
 
@@ -174,7 +175,7 @@ def test_odd_sizes_are_resized(size: tuple[int, int], mode: ResizeMode, shortest
 
 @pytest.mark.parametrize("size, bars", [(FULL_HD, np.s_[:, :56]), ((1080, 1920), np.s_[:56, :])], ids=str)
 def test_padding_is_black(size: tuple[int, int], bars: tuple[slice, slice]) -> None:
-    frame = plan_resize(size, "pad", 256).apply(gray(size, 200))
+    frame = plan_resize(size, "pad", 256).apply(Picture.of_frame(gray(size, 200)))
     columns, lines = bars
     assert np.all(luma(frame)[lines, columns] == BLACK)
     assert np.all(luma(frame)[::-1, ::-1][lines, columns] == BLACK)
@@ -200,7 +201,7 @@ def test_brightness_is_kept(mode: ResizeMode, pixel_format: str, tagged_full_ran
     source = gray((320, 240), 200, pixel_format)
     if tagged_full_range:
         source.color_range = 2
-    frame = plan_resize((320, 240), mode, 128).apply(source)
+    frame = plan_resize((320, 240), mode, 128).apply(Picture.of_frame(source))
     is_full_range = tagged_full_range or "j" in pixel_format
     expected = BLACK + 200 * (WHITE - BLACK) / 255 if is_full_range else 200
     assert luma(frame)[64, 64] == pytest.approx(expected, abs=1)
@@ -210,7 +211,7 @@ def test_brightness_is_kept(mode: ResizeMode, pixel_format: str, tagged_full_ran
 def test_colour_is_kept(mode: ResizeMode) -> None:
     orange = av.VideoFrame.from_ndarray(np.full((240, 320, 3), (220, 120, 40), np.uint8), format="rgb24")
     bt_709 = orange.reformat(format="yuv444p", dst_colorspace="ITU709")
-    frame = plan_resize((320, 240), mode, 128).apply(bt_709)
+    frame = plan_resize((320, 240), mode, 128).apply(Picture.of_frame(bt_709))
     frame.colorspace, frame.color_range = 2, 0  # as a player finds it, who is told nothing
     np.testing.assert_allclose(frame.to_ndarray(format="rgb24")[64, 64], [220, 120, 40], atol=5)
 
@@ -219,7 +220,7 @@ def test_scaling_averages_all_pixels() -> None:
     """Stripes of one pixel become gray; a scaler that picks pixels would show stripes."""
     source = gray((2048, 2048), BLACK)
     rows(source.planes[0])[:, ::2] = WHITE
-    clip = luma(plan_resize((2048, 2048), "stretch", 256).apply(source))
+    clip = luma(plan_resize((2048, 2048), "stretch", 256).apply(Picture.of_frame(source)))
     assert np.abs(clip.astype(int) - (BLACK + WHITE) // 2).max() <= 2
 
 
@@ -269,5 +270,5 @@ def test_real_hands_stay_where_they_are(real_sample: Path) -> None:
         for reduction in (0, 1):
             resize: Resize = plan_resize(video.size_at(reduction), "stretch", 256)
             (frame,) = video.decode([40], reduction=reduction)
-            clips.append(luma(resize.apply(frame)).astype(int))
+            clips.append(luma(resize.apply(Picture.of_frame(frame))).astype(int))
     assert np.abs(clips[0] - clips[1]).mean() < 2

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.video import DecodeScale, ResizeMode
+from dataset_upload.video.picture import Picture
+from dataset_upload.video.scaling import shrink
 
 # How many times its own size a clip's frame must at least be decoded at.
 _LEAST_DECODED: dict[DecodeScale, int] = {"auto": 2, "fast": 1}
@@ -42,25 +44,24 @@ class Resize:
         resized: NDArray[np.float32] = (source_to_output @ source_intrinsics).astype(np.float32)
         return resized
 
-    def apply(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The resized frame; `frame` must have the size that the resize was planned for.
+    def apply(self, picture: Picture) -> av.VideoFrame:
+        """The resized frame, new; `picture` must have the size that the resize was planned for.
 
         It is yuv420p in limited range and BT.601 colours: what players and readers take a small video for.
         """
-        if self.cropped != (frame.width, frame.height):
-            frame = _paste(frame, self.crop_offset, self.cropped, (0, 0), self.cropped)
-        # AREA averages every source pixel, as OpenCV's INTER_AREA does, at a tenth of its cost. Left to itself,
-        # the scaler starts a thread per core in every worker.
-        frame = frame.reformat(
-            *self.scaled,
-            format="yuv420p",
-            dst_colorspace="ITU601",
-            dst_color_range="MPEG",
-            interpolation="AREA",
-            threads=1,
-        )
-        if self.output != self.scaled:
-            frame = _paste(frame, (0, 0), self.scaled, self.pad_offset, self.output)
+        frame = av.VideoFrame(*self.output, "yuv420p")
+        clip = Picture.of_frame(frame)  # whose samples are the frame's own
+        if self.scaled != self.output:
+            for plane, black in ((clip.y, 16), (clip.u, 128), (clip.v, 128)):
+                plane[:] = black
+        target = _cut(clip, self.pad_offset, self.scaled)
+        source = picture
+        if self.cropped != (picture.width, picture.height):
+            source = _cut(picture, self.crop_offset, self.cropped)
+        if self.scaled[0] <= self.cropped[0] and self.scaled[1] <= self.cropped[1]:
+            shrink(source, target)
+        else:
+            _enlarge(source, target)
         return frame
 
 
@@ -126,27 +127,24 @@ def _even_near(length: float) -> int:
     return max(2, 2 * round(length / 2))
 
 
-def _paste(
-    frame: av.VideoFrame,
-    source_offset: tuple[int, int],
-    size: tuple[int, int],
-    target_offset: tuple[int, int],
-    canvas: tuple[int, int],
-) -> av.VideoFrame:
-    """Copy a rectangle of a frame onto a black canvas (yuv420p; even offsets and sizes)."""
-    frame = frame.reformat(format="yuv420p", threads=1)
-    pasted = av.VideoFrame(*canvas, "yuv420p")
-    pasted.color_range, pasted.colorspace = frame.color_range, frame.colorspace
-    black = (16, 128, 128)
-    for plane, (source, target) in enumerate(zip(frame.planes, pasted.planes, strict=True)):
-        half = 1 if plane == 0 else 2
-        source_x, source_y, width, height, target_x, target_y = (
-            length // half for length in (*source_offset, *size, *target_offset)
-        )
-        source_rows = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)  # type: ignore[call-overload]
-        target_rows = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)  # type: ignore[call-overload]
-        target_rows[:] = black[plane]
-        target_rows[target_y : target_y + height, target_x : target_x + width] = source_rows[
-            source_y : source_y + height, source_x : source_x + width
-        ]
-    return pasted
+def _cut(picture: Picture, offset: tuple[int, int], size: tuple[int, int]) -> Picture:
+    """A rectangle of a picture, sharing its samples; offset and size are even, or reach to its edge."""
+    (x, y), (width, height) = offset, size
+    chroma = np.s_[y // 2 : (y + height + 1) // 2, x // 2 : (x + width + 1) // 2]
+    return Picture(picture.y[y : y + height, x : x + width], picture.u[chroma], picture.v[chroma])
+
+
+def _enlarge(source: Picture, target: Picture) -> None:
+    """Write a picture into the samples of one that is larger in some direction."""
+    # Left to itself, the scaler starts a thread per core in every worker.
+    frame = source.to_frame().reformat(
+        target.width,
+        target.height,
+        format="yuv420p",
+        dst_colorspace="ITU601",
+        dst_color_range="MPEG",
+        interpolation="AREA",
+        threads=1,
+    )
+    enlarged = Picture.of_frame(frame)
+    target.y[:], target.u[:], target.v[:] = enlarged.y, enlarged.u, enlarged.v
