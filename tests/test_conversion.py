@@ -496,7 +496,7 @@ sys.exit(exit_code)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-def test_6000_frames_of_1080p_take_less_than_400_mb(command_environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_6000_frames_of_1080p_take_less_than_520_mb(command_environment: Mapping[str, str], tmp_path: Path) -> None:
     write_episode(tmp_path / "test", "open_close_box", 0, frames=60, size=(1920, 1080))
     repeat_episode(tmp_path / "test", "open_close_box/0", times=100)
     _, _, _, *arguments = command_line(tmp_path / "test", tmp_path)
@@ -505,7 +505,7 @@ def test_6000_frames_of_1080p_take_less_than_400_mb(command_environment: Mapping
     assert run.returncode == 0, run.stderr
     (row,) = Dataset(tmp_path).rows
     assert row["source_num_frames"] == 6000
-    assert int(run.stdout.split()[-1]) * 1024 < 400e6
+    assert int(run.stdout.split()[-1]) * 1024 < 520e6  # of which Numba 70 to 120, the sentence model 150
 
 
 def test_what_workers_run_imports_neither_datasets_nor_tokenizers(

@@ -52,7 +52,8 @@ def shares(source: int, target: int) -> NDArray[np.float64]:
     borders = np.arange(target + 1) * source
     samples = np.arange(source) * target
     overlap = np.minimum(borders[1:, None], samples + target) - np.maximum(borders[:-1, None], samples)
-    return np.clip(overlap, 0, None) / source
+    result: NDArray[np.float64] = np.clip(overlap, 0, None) / source
+    return result
 
 
 def true_average(plane: Plane, target: tuple[int, int]) -> NDArray[np.float64]:
