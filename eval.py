@@ -8,62 +8,60 @@ Writes metrics.json, metrics.png, history.png and a picture a trajectory. Beside
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from rfm.console import log_to_terminal
-from rfm.errors import UsageError
+from dataset_upload.console.command import EXIT_DONE, command, exit_with
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"Error: {message}\n")
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="eval.py", description=(__doc__ or "").partition("\n")[0])
+@command("not everything is judged")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    from dataset_upload.console.logs import log_to_terminal
+
+    options = _parse(argv)
+    log_to_terminal()
+    from rfm.report import write_report  # only now: --help need not wait for torch
+
+    write_report(
+        options.checkpoint,
+        options.dataset,
+        options.out,
+        all_rows=options.rows == "all",
+        max_trajectories=options.max_trajectories,
+        pictures=options.pictures,
+    )
+    return EXIT_DONE
+
+
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    from pathlib import Path
+
+    from dataset_upload.console.parser import Parser, number_from
+
+    parser = Parser("eval.py", (__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="like runs/egodex/checkpoints/best")
     parser.add_argument("dataset", metavar="DATASET", help="as --dataset.dataset_path of train.py")
-    parser.add_argument("--out", type=Path, default=Path("report"), help="folder for the report (default: report)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("report"), help="folder for the report (default: report)"
+    )
     parser.add_argument(
         "--rows",
         choices=["held-out", "all"],
         default="held-out",
         help="those that training on DATASET keeps apart, or all, for a DATASET not trained on (default: held-out)",
     )
-    parser.add_argument("--max-trajectories", type=int, default=1000, help="per split, at most (default: 1000)")
-    parser.add_argument("--pictures", type=int, default=4, help="trajectories to draw, per split (default: 4)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    arguments = parse_arguments(argv)
-    log_to_terminal()
-    from rfm.report import write_report  # only now: --help need not wait for torch
-
-    try:
-        write_report(
-            arguments.checkpoint,
-            arguments.dataset,
-            arguments.out,
-            all_rows=arguments.rows == "all",
-            max_trajectories=arguments.max_trajectories,
-            pictures=arguments.pictures,
-        )
-    except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("Interrupted: not everything is judged", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return 0
+    parser.add_argument(
+        "--max_trajectories", metavar="N", type=number_from(1), default=1000, help="per split, at most (default: 1000)"
+    )
+    parser.add_argument(
+        "--pictures", metavar="N", type=number_from(0), default=4, help="trajectories to draw, per split (default: 4)"
+    )
+    return parser.parse(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -308,7 +308,7 @@ def measure(
     inputs: dict[str, list[Path]], ways: list[str], rounds: int, scratch: Path
 ) -> Iterator[tuple[str, str, dict[str, float] | None]]:
     """(input, way, median figures) for each input and way; None where a way does not apply."""
-    from dataset_upload.progress import progress
+    from dataset_upload.console.progress import progress
 
     runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     plan = [(name, way) for _ in range(rounds) for name in inputs for way in ways]
@@ -424,7 +424,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
         if options.episodes is None:
-            from dataset_upload.make_mini_egodex import make_mini_egodex
+            from dataset_upload.mini_egodex.part import make_mini_egodex
 
             options.episodes = scratch / "mini"
             make_mini_egodex(options.episodes, episodes=options.num_episodes, frames=(90, 170))

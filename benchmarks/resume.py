@@ -28,7 +28,7 @@ from convert import machine
 from dataset_upload.config import parse_config
 from dataset_upload.conversion import Job
 from dataset_upload.dataset_loaders import make_loader
-from dataset_upload.make_mini_egodex import write_episode
+from dataset_upload.mini_egodex.part import write_episode
 from dataset_upload.pipeline import make_jobs, open_ledger, write_dataset
 from dataset_upload.selection import select_round_robin
 from dataset_upload.writers.rfm import RfmWriter

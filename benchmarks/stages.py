@@ -30,7 +30,7 @@ from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.archive import Episode
 from dataset_upload.language import TextEncoder
 from dataset_upload.ledger import Entry, Ledger
-from dataset_upload.make_mini_egodex import make_mini_egodex
+from dataset_upload.mini_egodex.part import make_mini_egodex
 from dataset_upload.video import DecodeScale
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import decode_reduction, plan_resize

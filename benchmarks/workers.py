@@ -21,8 +21,8 @@ from pathlib import Path
 
 from convert import find_episodes, machine
 
-from dataset_upload.make_mini_egodex import make_mini_egodex
-from dataset_upload.progress import progress
+from dataset_upload.console.progress import progress
+from dataset_upload.mini_egodex.part import make_mini_egodex
 
 
 def link_repeatedly(episodes: list[Path], count: int, part: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from dataset_upload.console.options import parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.video import DecodeScale, ResizeMode
 
@@ -44,7 +43,7 @@ class OutputConfig:
     decode_scale: DecodeScale = "auto"  # decode at full size, at least twice the clip's (auto) or its own (fast)
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
-    actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres (default: all)
+    actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres
         default_factory=lambda: ["hands", "fingertips", "camera"]
     )
     max_frame_mismatch: int = 1  # frames by which video and poses may differ in length; both are cut to the shorter
@@ -104,29 +103,7 @@ def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:
         UsageError: one line that names the option and says what to do.
         SystemExit: after `--help`.
     """
-    import argparse
-
-    import draccus
-    import yaml
-
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        config = draccus.parse(
-            GenerateConfig, args=arguments, prog="python -m dataset_upload.generate_hf_dataset", exit_on_error=False
-        )
-    except FileNotFoundError as error:
-        raise UsageError(f"--config_path: {error.filename} does not exist") from error
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"--config_path: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise UsageError(
-            f"a value on the command line is not valid YAML: {_one_line(error)}; put quotes in quotes, as in "
-            "--dataset.tasks=\"'*_lid'\""
-        ) from error
-    except (draccus.utils.DraccusException, argparse.ArgumentError) as error:
-        raise UsageError(_explain(error)) from error
-    except (AttributeError, TypeError) as error:  # how draccus ends on a section that is no mapping
-        raise UsageError("--config_path: expected a YAML mapping with the sections dataset, output and hub") from error
+    config = parse_options(GenerateConfig, argv, prog="python -m dataset_upload.generate_hf_dataset")
     check_config(config)
     return config
 
@@ -134,10 +111,6 @@ def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:
 def check_config(config: GenerateConfig) -> None:
     """Check every value and normalise the aliases. Raises UsageError."""
     output = config.output
-    for section, options in (("dataset", config.dataset), ("output", output), ("hub", config.hub)):
-        for option in fields(options):
-            if getattr(options, option.name) is None and "None" not in str(option.type):
-                raise UsageError(f"--{section}.{option.name}: needs a value, not null")
     path = config.dataset.dataset_path
     if path in (PLACEHOLDER_PATH, [PLACEHOLDER_PATH]):
         raise UsageError(
@@ -201,60 +174,3 @@ def check_hub_options(options: HubConfig) -> None:
 def _check_range(name: str, value: int, lowest: int, highest: int, section: str = "output") -> None:
     if not lowest <= value <= highest:
         raise UsageError(f"--{section}.{name}: {value} must be from {lowest} to {highest}")
-
-
-# How draccus and argparse phrase what they refuse, and how we say it: naming the option, then the cure.
-_EXPLANATIONS: tuple[tuple[str, str], ...] = (
-    (
-        r"`(?P<option>[\w.]+)`: Couldn't parse '(?P<value>.*)' into an? (?P<type>\w+)",
-        "{value!r} is not of type {type}",
-    ),
-    (
-        r"`(?P<option>[a-z_.]+?)[\d.]*`: Cannot convert '(?P<value>.*)' .*one of: (?P<choices>.*)",
-        "{value!r} is none of {choices}",
-    ),
-    (
-        r"argument --(?P<option>\S+): invalid choice: '(?P<value>.*)' \(choose from (?P<choices>.*)\)",
-        "{value!r} is none of {choices}",
-    ),
-    (
-        r"`(?P<option>dataset|output|hub)`: Failed when parsing value='(?P<value>.*?)' into",
-        "{value!r} is no mapping of options",
-    ),
-    (
-        r"`(?P<option>[\w.]+)`: Failed when parsing value='(?P<value>.*?)' into",
-        "{value!r} is no list, like [hands, camera]",
-    ),
-    (
-        r"argument --(?P<option>\S+): expected one argument",
-        "needs a value, like --{option}=…",
-    ),
-)
-
-
-def _explain(error: Exception) -> str:
-    """One line from draccus' words, with the option that was probably meant."""
-    message = _one_line(error)
-    unknown = re.search(r"unrecognized arguments: (?P<name>\S+)", message)
-    if unknown:
-        return _unknown_option(unknown["name"].split("=")[0])
-    unknown = re.search(r"(`(?P<section>\w+)`: )?The fields `(?P<name>[^`]+)`", message)
-    if unknown:
-        return "--config_path: " + _unknown_option(".".join(filter(None, unknown.group("section", "name"))))
-    for pattern, explanation in _EXPLANATIONS:
-        match = re.match(pattern, message)
-        if match:
-            return f"--{match['option']}: {explanation.format(**match.groupdict())}"
-    return re.sub(r"Failed to load config from .*name='([^']*)'.*", r"--config_path: \1 is not valid YAML", message)
-
-
-def _unknown_option(name: str) -> str:
-    config = GenerateConfig()
-    options = [f"{section}.{option.name}" for section in vars(config) for option in fields(getattr(config, section))]
-    near = difflib.get_close_matches(name.lstrip("-"), options, n=1)
-    return f"{name}: no such option" + (f"; did you mean --{near[0]}?" if near else "; --help lists them all")
-
-
-def _one_line(error: object) -> str:
-    """What an error says, without line breaks and without an access token that has ended up in the wrong place."""
-    return re.sub(r"hf_[A-Za-z0-9]+", "hf_…", " ".join(str(error).split()))

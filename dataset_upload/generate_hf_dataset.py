@@ -10,38 +10,28 @@ Run again, it goes on where it was; nothing finished is done twice. Exit codes: 
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 from collections.abc import Sequence
 
-from dataset_upload.config import parse_config
-from dataset_upload.errors import StoppedError, UsageError
-from dataset_upload.interrupts import interruptible
-from dataset_upload.logs import log_to_terminal, say
-
-EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
+from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
 
 
-@interruptible("what is finished is kept, the same command goes on")
+@command("what is finished is kept, the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    import gc
+    import os
+
+    from dataset_upload.config import parse_config
+    from dataset_upload.console.logs import log_to_terminal
+
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work is spread over processes
     gc.set_threshold(100_000)  # a large dataset is a million objects, none of them garbage: looking takes a second
-    try:
-        config = parse_config(argv)
-        log_to_terminal(verbose=config.output.verbose)
-        from dataset_upload.pipeline import generate  # only now: --help need not wait for the codecs
+    config = parse_config(argv)
+    log_to_terminal(verbose=config.output.verbose)
+    from dataset_upload.pipeline import generate  # only now: --help need not wait for the codecs
 
-        num_failed = generate(config)
-        return EXIT_FAILED if num_failed else 0
-    except UsageError as error:
-        say(f"Error: {error}", sys.stderr)
-        return EXIT_USAGE
-    except StoppedError as error:
-        say(f"Stopped: {error}; what is finished is kept, the same command goes on", sys.stderr)
-        return EXIT_STOPPED
+    return EXIT_FAILED if generate(config) else EXIT_DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

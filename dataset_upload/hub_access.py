@@ -13,8 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from dataset_upload.config import PLACEHOLDER_OWNER, HubConfig
+from dataset_upload.console.logs import logger
 from dataset_upload.errors import StoppedError, UsageError
-from dataset_upload.logs import logger
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from huggingface_hub.hf_api import RepoFile
 
 from dataset_upload.config import HubConfig
+from dataset_upload.console.progress import progress
 from dataset_upload.errors import UsageError
 from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.hub_access import HubRepo
-from dataset_upload.progress import progress
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.hub_tables import write_packed_tables, write_viewer_tables
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from dataset_upload.console.logs import logger
 from dataset_upload.errors import EpisodeError, UsageError
-from dataset_upload.logs import logger
 
 if TYPE_CHECKING:
     from dataset_upload.conversion import Conversion, Job

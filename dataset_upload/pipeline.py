@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_upload.config import GenerateConfig, result_settings
+from dataset_upload.console.logs import logger
+from dataset_upload.console.progress import progress
 from dataset_upload.conversion import Conversion, Converter, Job
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
@@ -20,9 +22,7 @@ from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.language import LanguageModelError, TextEncoder
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, has_entries
 from dataset_upload.locks import LockedError, exclusive_lock
-from dataset_upload.logs import logger
 from dataset_upload.natural_order import natural_key
-from dataset_upload.progress import progress
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.summary import Work, summarise
 from dataset_upload.writers import dataset_info
@@ -118,7 +118,7 @@ def make_repo_if_asked(repo: HubRepo | None, config: GenerateConfig) -> None:
 
 def push_dataset(repo: HubRepo, folder: Path, config: GenerateConfig) -> int:
     """Push a finished dataset; returns how many files differ on the Hub."""
-    from dataset_upload.hub import push
+    from dataset_upload.hub.push import push
 
     return push(repo, [folder], config.hub)
 
@@ -132,7 +132,7 @@ def draw_mini_egodex_if_asked(config: GenerateConfig) -> None:
     """Draw the demo's input, unless an earlier run has."""
     if not is_to_draw(config):
         return
-    from dataset_upload.make_mini_egodex import make_mini_egodex
+    from dataset_upload.mini_egodex.part import make_mini_egodex
 
     path = _mini_egodex_path(config)
     logger.info(f"Drawing a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset_upload.console.logs import logger
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry
-from dataset_upload.logs import logger
 
 
 @dataclass

@@ -1,135 +1,36 @@
 """Check a finished dataset: types, ids, tasks, vectors, clips, poses, counts.
 
-    python -m dataset_upload.validate_dataset egodex_dataset --name egodex_test --sample-size 200
+    python -m dataset_upload.validate_dataset egodex_dataset --name egodex_test --sample_size 200
 
 Tables, ledger and card are checked whole. Clips are decoded, and poses looked into, for a sample of evenly spaced
-trajectories; `--sample-size all` takes every one. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage,
+trajectories; `--sample_size all` takes every one. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage,
 130 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dataset_upload.errors import UsageError, one_line
-from dataset_upload.finished_dataset import FinishedDataset, open_dataset
-from dataset_upload.interrupts import interruptible, until_interrupted
-from dataset_upload.validation import dataset_checks, trajectory_checks
-from dataset_upload.validation.dataset_checks import DATASET_CHECKS
-from dataset_upload.validation.trajectory_checks import TRAJECTORY_CHECKS, Case
+from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
-
-DEFAULT_SAMPLE_SIZE = 100
-_NEED_LEDGER = {check.__name__ for check in (*dataset_checks.NEED_LEDGER, *trajectory_checks.NEED_LEDGER)}
-_OFFENDERS_SHOWN = 5
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-@dataclass
-class Finding:
-    """What one check has found.
-
-    Attributes:
-        check: its name.
-        holds: what holds if it passed.
-        outcome: "pass", "fail" or "skip"; skipped is what needs the ledger, in a copy from the Hub, which has none.
-        num_offenders: how many things are wrong.
-        offenders: the first of them, one line each.
-    """
-
-    check: str
-    holds: str
-    outcome: str = "pass"
-    num_offenders: int = 0
-    offenders: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, check: Callable[..., object], dataset: FinishedDataset) -> Finding:
-        skip = dataset.is_copy and check.__name__ in _NEED_LEDGER
-        return cls(check.__name__, (check.__doc__ or "").splitlines()[0].rstrip("."), "skip" if skip else "pass")
-
-    def add(self, offenders: Iterator[str], where: str = "") -> None:
-        """Run a check to its end. What it cannot cope with in a broken dataset is an offender, too."""
-        if self.outcome == "skip":
-            return
-        try:
-            for offender in offenders:
-                self._note(where + offender)
-        except Exception as error:
-            self._note(where + _describe(error))
-
-    def _note(self, offender: str) -> None:
-        self.outcome = "fail"
-        self.num_offenders += 1
-        if len(self.offenders) < _OFFENDERS_SHOWN:
-            self.offenders.append(offender)
-
-
-def validate(dataset: FinishedDataset, sample_size: int | None) -> Iterator[Finding]:
-    """Run every check.
-
-    Args:
-        dataset: to check.
-        sample_size: how many trajectories to look into; None: all.
-
-    Yields:
-        A finding for each check, those of the whole dataset first.
-    """
-    for check in DATASET_CHECKS:
-        finding = Finding.of(check, dataset)
-        finding.add(check(dataset))
-        yield finding
-    yield from _look_into_trajectories(dataset, sample_size)
-
-
-def _look_into_trajectories(dataset: FinishedDataset, sample_size: int | None) -> list[Finding]:
-    """The findings of the checks of single trajectories; each trajectory is read, and its clip decoded, once."""
-    findings = [Finding.of(check, dataset) for check in TRAJECTORY_CHECKS]
-    try:
-        for trajectory in dataset.trajectories(None if sample_size is None else dataset.spread(sample_size)):
-            case = Case(dataset, trajectory)
-            for check, finding in zip(TRAJECTORY_CHECKS, findings, strict=True):
-                finding.add(check(case), where=f"{trajectory.source}: ")
-    except Exception as error:  # the tables cannot be read: nobody knows whether anything holds
-        for finding in findings:
-            finding.add(iter([_describe(error)]))
-    return findings
-
-
-def _describe(error: Exception) -> str:
-    """One line from an error that a check has met."""
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return f"cannot be checked: {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def print_table(findings: Sequence[Finding]) -> None:
-    """Print a line for each check, below a failed one its first offenders."""
-    width = max(len(finding.check) for finding in findings)
-    for finding in findings:
-        outcome = "FAIL" if finding.outcome == "fail" else finding.outcome
-        print(f"{outcome}  {finding.check:<{width}}  {finding.holds}")
-        for offender in finding.offenders:
-            print(f"      - {one_line(offender)}")
-        if finding.num_offenders > len(finding.offenders):
-            print(f"      - and {finding.num_offenders - len(finding.offenders):,} more")
-
-
-@interruptible("not every check was made")
+@command("not every check was made")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        dataset = open_dataset(options.folder, options.name)
-    except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXIT_USAGE
+    options = _parse(argv)
+    import json
+    from collections import Counter
+    from dataclasses import asdict
+
+    from dataset_upload.console.interrupts import until_interrupted
+    from dataset_upload.finished_dataset import open_dataset
+    from dataset_upload.validation.findings import print_table, validate
+
+    dataset = open_dataset(options.folder, options.name)
     findings = list(until_interrupted(validate(dataset, options.sample_size)))
     counts = Counter(finding.outcome for finding in findings)
     passed = counts["fail"] == 0
@@ -140,41 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_table(findings)
         print(f"\n{dataset.folder}: {counts['pass']} of {len(findings)} checks passed", end="")
         print(f", {counts['skip']} need the ledger, which a copy has not" if counts["skip"] else "")
-    return 0 if passed else EXIT_FAILED
+    return EXIT_DONE if passed else EXIT_FAILED
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, no usage, exit code 2."""
-        self.exit(EXIT_USAGE, f"Error: {message}\n")
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    from dataset_upload.console.parser import Parser, number_from
 
-
-def _sample_size(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 on, or all")
-    return int(text)
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="python -m dataset_upload.validate_dataset",
-        description="Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, "
-        "130 interrupted.",
+    parser = Parser(
+        "python -m dataset_upload.validate_dataset",
+        "Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 130 interrupted.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
     parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")
     parser.add_argument(
-        "--sample-size",
+        "--sample_size",
         metavar="N|all",
-        type=_sample_size,
-        default=DEFAULT_SAMPLE_SIZE,
-        help=f"trajectories whose clips are decoded and poses looked into (default: {DEFAULT_SAMPLE_SIZE})",
+        type=number_from(1, or_all=True),
+        default=100,
+        help="trajectories whose clips are decoded and poses looked into (default: 100)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    return parser
+    return parser.parse(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

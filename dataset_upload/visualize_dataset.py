@@ -10,48 +10,41 @@ is missing or damaged, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from dataset_upload.errors import UsageError, one_line
-from dataset_upload.finished_dataset import FinishedDataset, StoredTrajectory, open_dataset
-from dataset_upload.interrupts import interruptible
+from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
+from dataset_upload.console.logs import say
+from dataset_upload.errors import UsageError
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from dataset_upload.finished_dataset import FinishedDataset, StoredTrajectory
 
 
-@interruptible("not everything is drawn")
+@command("not everything is drawn")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    options = _parse(argv)
+    from dataset_upload.finished_dataset import open_dataset
+
+    dataset = open_dataset(options.folder, options.name)
+    out: Path = options.out or Path("visualization") / dataset.name
     try:
-        dataset = open_dataset(options.folder, options.name)
-    except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    try:
-        out: Path = options.out or Path("visualization") / dataset.name
         if options.report:
             draw_report(dataset, out)
         elif options.rerun:
             draw_rerun(choose(dataset, options.source, 1)[0], options.rerun)
         else:
             draw_samples(choose(dataset, options.source, options.max_samples), out)
-    except ModuleNotFoundError as error:
-        extra = "rerun" if error.name == "rerun" else "viz"
-        print(f"Error: {error.name} is not installed; pip install 'dataset_upload[{extra}]'", file=sys.stderr)
-        return EXIT_USAGE
-    except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXIT_USAGE
     except (OSError, LookupError, ValueError) as error:  # whatever a damaged dataset may cause
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"Error: {dataset.folder} cannot be drawn ({reason}); validate_dataset says more", file=sys.stderr)
+        say(f"Error: {dataset.folder} cannot be drawn ({reason}); validate_dataset says more", sys.stderr)
         return EXIT_FAILED
-    return 0
+    return EXIT_DONE
 
 
 def choose(dataset: FinishedDataset, source: str | None, count: int) -> list[StoredTrajectory]:
@@ -78,14 +71,14 @@ def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path) -> None:
         write_contact_sheet(trajectory, out / f"{name}_sheet.png")
         write_plot(trajectory, out / f"{name}_plot.png")
         write_overlay(trajectory, out / f"{name}_overlay.mp4")
-        print(one_line(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4"))
+        say(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4", sys.stdout)
 
 
 def draw_report(dataset: FinishedDataset, out: Path) -> None:
     """The report of the whole dataset."""
     from dataset_upload.visualization.report import build_report
 
-    print(f"Open {build_report(dataset, out / 'report')} in a browser")
+    say(f"Open {build_report(dataset, out / 'report')} in a browser", sys.stdout)
 
 
 def draw_rerun(trajectory: StoredTrajectory, path: Path) -> None:
@@ -93,30 +86,24 @@ def draw_rerun(trajectory: StoredTrajectory, path: Path) -> None:
     from dataset_upload.visualization.rerun_export import write_rerun
 
     write_rerun(trajectory, path)
-    print(one_line(f"{trajectory.source}: rerun {path}"))
+    say(f"{trajectory.source}: rerun {path}", sys.stdout)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, no usage, exit code 2."""
-        self.exit(EXIT_USAGE, f"Error: {message}\n")
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    from dataset_upload.console.parser import Parser, number_from
 
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 on")
-    return int(text)
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="python -m dataset_upload.visualize_dataset",
-        description="Draw a finished dataset: a contact sheet, a plot and an overlay video of each sample.",
+    parser = Parser(
+        "python -m dataset_upload.visualize_dataset",
+        "Draw a finished dataset: a contact sheet, a plot and an overlay video of each sample.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
     parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")
     parser.add_argument(
-        "--max_samples", metavar="N", type=_count, default=3, help="trajectories to draw, evenly spaced (default: 3)"
+        "--max_samples",
+        metavar="N",
+        type=number_from(1),
+        default=3,
+        help="trajectories to draw, evenly spaced (default: 3)",
     )
     parser.add_argument("--source", metavar="TASK/N", help="draw the trajectory of this episode instead")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write (default: visualization/NAME)")
@@ -125,8 +112,8 @@ def _parser() -> _Parser:
         "--report", action="store_true", help="write a page about the whole dataset: DIR/report/index.html"
     )
     what.add_argument("--rerun", metavar="OUT.rrd", type=Path, help="write one trajectory for the Rerun viewer")
-    return parser
+    return parser.parse(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import re
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
+from dataset_upload.console.options import parse_options
 from rfm.errors import UsageError
 
 
@@ -89,30 +87,13 @@ def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
         UsageError: one line that names the option and says what to do.
         SystemExit: after `--help`.
     """
-    import draccus
-    import yaml
-
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        config = draccus.parse(TrainConfig, args=arguments, prog="train.py", exit_on_error=False)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"--config_path: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"--config_path: not valid YAML: {_one_line(error)}") from error
-    except (draccus.utils.DraccusException, argparse.ArgumentError) as error:
-        raise UsageError(_explain(_one_line(error))) from error
-    except (AttributeError, TypeError) as error:  # how draccus ends on a section that is no mapping
-        raise UsageError(f"--config_path: expected a YAML mapping with the sections {', '.join(_SECTIONS)}") from error
+    config = parse_options(TrainConfig, argv, prog="train.py")
     check_config(config)
     return config
 
 
 def check_config(config: TrainConfig) -> None:
     """Check every value. Raises UsageError."""
-    for name, section in vars(config).items():
-        for option in fields(section):
-            if getattr(section, option.name) is None:
-                raise UsageError(f"--{name}.{option.name}: needs a value, not null")
     for option_name, lowest, highest in _RANGES:
         section_name, _, name = option_name.partition(".")
         value = getattr(getattr(config, section_name), name)
@@ -143,35 +124,3 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("training.checkpoint_every", 1, _MANY),
     ("evaluation.max_trajectories", 1, _MANY),
 )
-
-_SECTIONS = tuple(section.name for section in fields(TrainConfig))
-
-
-def _explain(message: str) -> str:
-    """What draccus and argparse refuse, said by naming the option, then the cure."""
-    if unknown := re.search(r"unrecognized arguments: ([^\s=]+)", message):
-        return _unknown_option(unknown[1])
-    if unknown := re.search(r"(?:`(\w+)`: )?The fields `([^`]+)`", message):
-        return "--config_path: " + _unknown_option(".".join(filter(None, unknown.groups())))
-    if broken := re.match(r"Failed to load config from .*name='([^']*)'", message):
-        return f"--config_path: {broken[1]} is not valid YAML"
-    if refused := re.match(r"`([\w.]+)`: Couldn't parse '(.*)' into an? (\w+)", message):
-        return f"--{refused[1]}: {refused[2]!r} is not of type {refused[3]}"
-    if refused := re.match(r"argument --(\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
-        return f"--{refused[1]}: {refused[2]!r} is none of {refused[3]}"
-    if refused := re.match(r"`(\w+)`: Failed when parsing value='(.*?)' into", message):
-        return f"--{refused[1]}: {refused[2]!r} is no mapping of options"
-    if refused := re.match(r"argument --(\S+): expected one argument", message):
-        return f"--{refused[1]}: needs a value, like --{refused[1]}=…"
-    return message
-
-
-def _unknown_option(name: str) -> str:
-    config: dict[str, Any] = vars(TrainConfig())
-    options = [f"{section}.{option.name}" for section in config for option in fields(config[section])]
-    near = difflib.get_close_matches(name.lstrip("-"), options, n=1)
-    return f"{name}: no such option" + (f"; did you mean --{near[0]}?" if near else "; --help lists them all")
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

@@ -1,5 +1,5 @@
 """The one way a command refuses to start."""
 
+from dataset_upload.errors import UsageError
 
-class UsageError(Exception):
-    """The command cannot do what it was asked: one line that names the option and the cure (exit code 2)."""
+__all__ = ["UsageError"]

@@ -176,14 +176,14 @@ def _measure(questions: Sequence[Question], verdicts: Sequence[Verdict]) -> dict
     return {name: float(np.mean(each)) for name, each in values.items()}
 
 
-def table(results: dict[str, dict[str, Result]]) -> str:
+def table(results: dict[str, dict[str, Result]]) -> list[str]:
     """Lines for people: each metric of each split, the model's value and the frame counter's."""
     lines = [f"{'':12}" + "".join(f"{split:>28}" for split in results)]
     lines.append(f"{'':12}" + f"{'model':>16}{'counter':>12}" * len(results))
     for name in METRICS:
         cells = (f"{result[name].value:16.3f}{result[name].baseline:12.3f}" for result in results.values())
         lines.append(f"{name:12}" + "".join(cells))
-    return "\n".join(lines).replace("nan", "  -")
+    return [line.replace("nan", "  -") for line in lines]
 
 
 def _hash(text: str) -> int:

@@ -67,7 +67,8 @@ def write_report(
             )
             to_draw = {"held-out episodes": splits.held_out_episodes, "held-out tasks": splits.held_out_tasks}
             results = evaluate_splits(judge, data.views, splits, max_trajectories)
-        logger.info(f"{checkpoint}, step {state['step']}\n{table(results)}")
+        for line in (f"{checkpoint}, step {state['step']}", *table(results)):
+            logger.info(line)
 
         (out / "metrics.json").write_text(json.dumps(flatten(results), indent=2).replace("NaN", "null") + "\n")
         draw_metrics(results, out / "metrics.png")

@@ -253,7 +253,8 @@ def learn(
                 score = ranks.from_main(score)  # all ranks save, or none: the last bits of their scores may differ
                 is_best, best = score > best, max(score, best)
                 log.write(step, flatten(results))
-                logger.info(f"Step {step} of {options.steps}\n{table(results)}")
+                for line in (f"Step {step} of {options.steps}", *table(results)):
+                    logger.info(line)
             is_time_to_save = is_last or is_best or step % options.checkpoint_every == 0
             if is_time_to_save:
                 save(is_best=is_best)

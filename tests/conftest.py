@@ -19,7 +19,7 @@ from hub_server import HubServer
 from numpy.typing import NDArray
 
 from dataset_upload.language import LanguageModelError, find_model_files
-from dataset_upload.make_mini_egodex import EpisodeRecord, make_mini_egodex
+from dataset_upload.mini_egodex.part import EpisodeRecord, make_mini_egodex
 
 # A shell that starts the tests in the background ignores Ctrl-C for all of them; the commands under test must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)

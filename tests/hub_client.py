@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from hub_server import WRITE_TOKEN, HubServer, Repo
 
-from dataset_upload.make_mini_egodex import make_mini_egodex
+from dataset_upload.mini_egodex.part import make_mini_egodex
 
 PROJECT = Path(__file__).parent.parent
 SUBSETS = ("egodex_part1", "egodex_part2", "egodex_part3")

@@ -23,7 +23,7 @@ from dataset_upload import pipeline
 from dataset_upload.config import parse_config
 from dataset_upload.generate_hf_dataset import main
 from dataset_upload.language import LanguageModelError, TextEncoder
-from dataset_upload.make_mini_egodex import EpisodeRecord, make_mini_egodex, write_episode
+from dataset_upload.mini_egodex.part import EpisodeRecord, make_mini_egodex, write_episode
 
 NAME = "egodex_test"
 

@@ -23,7 +23,7 @@ from conftest import PROJECT, Convert, Dataset, MiniEgoDex, Run, command_line
 from numpy.typing import NDArray
 
 from dataset_upload.dataset_loaders.egodex.actions import HAND_JOINTS
-from dataset_upload.make_mini_egodex import (
+from dataset_upload.mini_egodex.part import (
     FINGERTIP_RGB,
     project,
     read_frame_number,

@@ -25,7 +25,7 @@ from dataset_upload.conversion import Converter, Job
 from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.engines.in_process import attempt
 from dataset_upload.errors import EpisodeError
-from dataset_upload.make_mini_egodex import write_episode
+from dataset_upload.mini_egodex.part import write_episode
 
 MEGABYTE = 2**20
 MEMORY_LIMIT = 512 * MEGABYTE  # on top of what the process has

@@ -105,9 +105,8 @@ def test_a_public_repo_is_refused_for_the_licence(hub: HubServer, client: Client
 
 def test_a_public_repo_is_used_after_a_line_about_the_licence(hub: HubServer, client: Client) -> None:
     hub.create(REPO, private=False)
-    opened = (
-        "from dataset_upload.logs import log_to_terminal; log_to_terminal()\nfrom dataset_upload.hub_access import *\n"
-    )
+    opened = "from dataset_upload.console.logs import log_to_terminal; log_to_terminal()\n"
+    opened += "from dataset_upload.hub_access import *\n"
     run = client.run("-c", opened + f"find_usable_repo(HubConfig(hub_repo_id={REPO!r}, private=False))")
     assert run.exit_code == 0
     assert run.stderr.startswith(f"Warning: {REPO} is public, but EgoDex is licensed CC-BY-NC-ND 4.0")

@@ -384,7 +384,8 @@ def test_a_folder_without_datasets_is_refused(client: Client, tmp_path: Path) ->
 def test_too_many_files_are_noticed_before_the_push(
     hub: HubServer, client: Client, output: Path, limit: str, says: str
 ) -> None:
-    lower_limit = f"from dataset_upload import hub, hub_files; hub_files.{limit}; import sys; sys.exit(hub.main())"
+    lower_limit = f"from dataset_upload import hub_files; hub_files.{limit}; "
+    lower_limit += "import sys; from dataset_upload.hub.__main__ import main; sys.exit(main())"
     run = client.run("-c", lower_limit, "--push", output / SUBSETS[0], REPO)
     assert run.exit_code == 2
     assert says in run.last_line and "give --hub.packed=true" in run.last_line

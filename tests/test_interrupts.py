@@ -12,10 +12,11 @@ import av
 import pytest
 from reliability_helpers import fork_convert, outcomes, published, tiny_egodex
 
+from dataset_upload.console.command import EXIT_INTERRUPTED, command
+from dataset_upload.console.interrupts import until_interrupted
 from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.archive import Episode
 from dataset_upload.errors import EpisodeError, Reason
-from dataset_upload.interrupts import EXIT_INTERRUPTED, interruptible, until_interrupted
 
 ADVICE = "Interrupted: what is finished is kept, the same command goes on"
 STRUCK = 3  # the episode at which it happens, counted from one
@@ -81,28 +82,28 @@ def test_no_interrupt_is_lost(
 
 
 def test_a_process_that_is_to_ignore_interrupts_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    @interruptible("never seen")
-    def command() -> int:
+    @command("never seen")
+    def main() -> int:
         signal.raise_signal(signal.SIGINT)
         return sum(until_interrupted([1, 2]))
 
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert command() == 3
+        assert main() == 3
     finally:
         signal.signal(signal.SIGINT, usual)
-    assert command() == EXIT_INTERRUPTED
+    assert main() == EXIT_INTERRUPTED
     assert capsys.readouterr().err == "Interrupted: never seen\n"
 
 
 def test_an_interrupted_command_leaves_no_trace_in_its_process() -> None:
-    @interruptible("again")
-    def command(*, struck: bool) -> int:
+    @command("again")
+    def main(*, struck: bool) -> int:
         if struck:
             StruckWhenFreed(signal.SIGTERM)
         return sum(until_interrupted([1, 2]))
 
     before = signal.getsignal(signal.SIGTERM)
-    assert command(struck=True) == EXIT_INTERRUPTED
-    assert command(struck=False) == 3
+    assert main(struck=True) == EXIT_INTERRUPTED
+    assert main(struck=False) == 3
     assert signal.getsignal(signal.SIGTERM) == before

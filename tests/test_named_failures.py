@@ -21,8 +21,8 @@ from reliability_helpers import NAME, fork_convert, ledger_lines, options, outco
 from video_streams import encode, packets
 
 from dataset_upload.errors import Reason
-from dataset_upload.make_mini_egodex import write_episode
 from dataset_upload.mini_egodex.irregularities import IRREGULARITIES
+from dataset_upload.mini_egodex.part import write_episode
 
 NUM_FRAMES = 10
 

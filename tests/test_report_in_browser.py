@@ -21,7 +21,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from dataset_upload.finished_dataset import open_dataset
-from dataset_upload.make_mini_egodex import read_frame_number
+from dataset_upload.mini_egodex.part import read_frame_number
 from dataset_upload.visualization.report import build_report, render_page
 from dataset_upload.visualization.skeleton import hand_pixels
 

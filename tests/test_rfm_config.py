@@ -38,7 +38,7 @@ def test_the_command_line_has_the_last_word() -> None:
         ),
         (["--dataset.held_out_tasks=1"], "--dataset.held_out_tasks: 1.0 must be from 0 to 0.5"),
         (["--training.output_dir"], "--training.output_dir: needs a value"),
-        (["--config_path=nowhere.yaml"], "--config_path: cannot be read"),
+        (["--config_path=nowhere.yaml"], "--config_path: nowhere.yaml does not exist"),
     ],
 )
 def test_a_wrong_option_is_named_with_its_cure(arguments: list[str], message: str) -> None:

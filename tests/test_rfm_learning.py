@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import PROJECT, Convert
 
-from dataset_upload.make_mini_egodex import TASKS, write_episode
 from dataset_upload.mini_egodex.painting import BACKGROUNDS, SKINS, SLEEVES, TABLES, Look
+from dataset_upload.mini_egodex.part import TASKS, write_episode
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra train")]
 

@@ -18,7 +18,7 @@ from PIL import Image
 from rerun.chunk import RrdReader
 
 from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory, open_dataset
-from dataset_upload.make_mini_egodex import FINGERTIP_RGB, make_mini_egodex, read_frame_number
+from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
 from dataset_upload.visualization.measures import measure, speeds
 from dataset_upload.visualization.overlay import draw_hands, overlays
 from dataset_upload.visualization.report import build_report

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import h5py
-import numpy as np
+from typing import Any
 
 ROWS_LOST = 5  # by frame_mismatch
 NUMBERS_SKIPPED = 3  # by number_gap
@@ -38,19 +37,30 @@ def _irregularity(
     return register
 
 
+@contextmanager
+def _edited(hdf5: Path) -> Iterator[Any]:
+    """An HDF5 file, to be changed."""
+    import h5py  # only now: --help names the irregularities and need not wait for it
+
+    with h5py.File(hdf5, "r+") as file:
+        yield file
+
+
 @_irregularity()
 def missing_confidences(hdf5: Path, mp4: Path) -> None:
     """the group confidences is absent"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         del file["confidences"]
 
 
 @_irregularity("reversible")
 def old_release(hdf5: Path, mp4: Path) -> None:
     """which_llm_description is absent, camera/intrinsic has the shape (0, 3)"""
-    with h5py.File(hdf5, "r+") as file:
+    import numpy
+
+    with _edited(hdf5) as file:
         del file.attrs["which_llm_description"], file["camera/intrinsic"]
-        file.create_dataset("camera/intrinsic", (0, 3), np.float32, track_times=False)
+        file.create_dataset("camera/intrinsic", (0, 3), numpy.float32, track_times=False)
 
 
 @_irregularity()
@@ -80,7 +90,7 @@ def truncated_hdf5(hdf5: Path, mp4: Path) -> None:
 @_irregularity()
 def row0_repeated(hdf5: Path, mp4: Path) -> None:
     """row 0 equals row 1 for every joint, while the video's frames differ"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         for rows in file["transforms"].values():
             rows[0] = rows[min(1, len(rows) - 1)]
 
@@ -88,7 +98,7 @@ def row0_repeated(hdf5: Path, mp4: Path) -> None:
 @_irregularity()
 def frame_mismatch(hdf5: Path, mp4: Path) -> None:
     """the HDF5 lacks the last 5 of the video's frames"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         for group in (file["transforms"], file["confidences"]):
             for name in list(group):
                 kept = group[name][:-ROWS_LOST]
@@ -99,14 +109,14 @@ def frame_mismatch(hdf5: Path, mp4: Path) -> None:
 @_irregularity()
 def description_unavailable(hdf5: Path, mp4: Path) -> None:
     """the descriptions say 'description unavailable'"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         file.attrs["llm_description"] = file.attrs["llm_description2"] = "description unavailable"
 
 
 @_irregularity()
 def no_description(hdf5: Path, mp4: Path) -> None:
     """no description of any kind"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         for name in {"llm_description", "llm_description2", "which_llm_description", "description"} & set(file.attrs):
             del file.attrs[name]
 
@@ -114,38 +124,44 @@ def no_description(hdf5: Path, mp4: Path) -> None:
 @_irregularity("reset")
 def description2_none(hdf5: Path, mp4: Path) -> None:
     """llm_description2 is the string 'None', as in every episode of the llm_type reset"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         file.attrs["llm_description2"] = "None"
 
 
 @_irregularity("reversible")
 def which_as_int(hdf5: Path, mp4: Path) -> None:
     """which_llm_description is an integer"""
-    with h5py.File(hdf5, "r+") as file:
-        file.attrs["which_llm_description"] = np.int64(file.attrs["which_llm_description"])
+    import numpy
+
+    with _edited(hdf5) as file:
+        file.attrs["which_llm_description"] = numpy.int64(file.attrs["which_llm_description"])
 
 
 @_irregularity("reversible")
 def which_as_bytes(hdf5: Path, mp4: Path) -> None:
     """which_llm_description is bytes"""
-    with h5py.File(hdf5, "r+") as file:
-        file.attrs["which_llm_description"] = np.bytes_(file.attrs["which_llm_description"])
+    import numpy
+
+    with _edited(hdf5) as file:
+        file.attrs["which_llm_description"] = numpy.bytes_(file.attrs["which_llm_description"])
 
 
 @_irregularity()
 def missing_joint(hdf5: Path, mp4: Path) -> None:
     """the tip of the right index finger is absent"""
-    with h5py.File(hdf5, "r+") as file:
+    with _edited(hdf5) as file:
         del file["transforms/rightIndexFingerTip"], file["confidences/rightIndexFingerTip"]
 
 
 @_irregularity()
 def nan_poses(hdf5: Path, mp4: Path) -> None:
     """the left arm's and hand's transforms are NaN for a while in the middle"""
-    with h5py.File(hdf5, "r+") as file:
+    import numpy
+
+    with _edited(hdf5) as file:
         for name, rows in file["transforms"].items():
             if name.startswith("left"):
-                rows[len(rows) // 3 : len(rows) // 2 + 1] = np.nan
+                rows[len(rows) // 3 : len(rows) // 2 + 1] = numpy.nan
 
 
 @_irregularity()

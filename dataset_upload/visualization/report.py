@@ -19,9 +19,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.console.progress import progress
 from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
-from dataset_upload.progress import progress
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.visualization import measures
 from dataset_upload.visualization.overlay import draw_hands

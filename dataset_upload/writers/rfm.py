@@ -24,8 +24,8 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataset_upload.console.logs import logger
 from dataset_upload.errors import StoppedError
-from dataset_upload.logs import logger
 from dataset_upload.writers.statistics import ActionStatistics
 from dataset_upload.writers.whole_file import flush_folder, write_whole
 

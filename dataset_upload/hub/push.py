@@ -1,17 +1,7 @@
-"""Push datasets to a repo of the Hugging Face Hub, verified.
-
-    python -m dataset_upload.hub --push egodex_dataset OWNER/NAME
-    python -m dataset_upload.hub --verify egodex_dataset OWNER/NAME
-
-FOLDER is an output folder, or one dataset's folder in it. A push sends what the repo lacks: the clips first, then the
-tables, then the card, so that what the card names is complete at any time. An interrupted push is completed by the next
-one. At the end sizes and hashes of all files are compared. Exit codes: 0 all is there, 1 something differs, 2 wrong
-usage, 3 the push did not complete and can be repeated, 130 interrupted, likewise.
-"""
+"""A push of datasets to a repo of the Hugging Face Hub, and the comparison that verifies it."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import random
@@ -22,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
@@ -30,7 +20,8 @@ from huggingface_hub.utils import logging as hub_logging
 from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
 from dataset_upload.config import HubConfig, check_hub_options
-from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.console.logs import logger
+from dataset_upload.errors import UsageError
 from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.hub_access import (
     CONFLICT,
@@ -43,17 +34,12 @@ from dataset_upload.hub_access import (
     patiently,
 )
 from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
-from dataset_upload.interrupts import interruptible
 from dataset_upload.locks import LockedError, exclusive_lock
-from dataset_upload.logs import log_to_terminal, logger, say
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.card import FILE_NAME as CARD
 from dataset_upload.writers.card import listed_datasets, read_card, render_card, without_datasets
 
 T = TypeVar("T")
-
-EXIT_DIFFERENT, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
-
 
 _CONFLICTS = 20  # commits of others in a row that a push puts up with
 _SHOWN_DIFFERENCES = 20
@@ -285,77 +271,23 @@ def verify(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
         return _verify(repo, datasets, revision)
 
 
-# The command
+# What the command does with a folder of datasets
 
 
-@interruptible("the same command goes on")
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    log_to_terminal()
-    try:
-        arguments = _parser().parse_args(argv)
-        folder, repo_id = arguments.push or arguments.verify
-        options = HubConfig(
-            hub_repo_id=repo_id,
-            private=arguments.private,
-            viewer_video=arguments.viewer_video,
-            packed=arguments.packed,
-        )
-        check_hub_options(options)
-        folders = _datasets(Path(os.path.abspath(Path(folder).expanduser())))
-        with ExitStack() as locks:
-            for each in folders:
-                if not FinishedDataset(each.parent, each.name).is_copy:  # on which no run is ever at work
-                    locks.enter_context(_lock(each))
-            if arguments.push:
-                num_different = push(find_usable_repo(options), folders, options)
-            else:
-                num_different = verify(find_repo(options), folders, options)
-        return EXIT_DIFFERENT if num_different else 0
-    except UsageError as error:
-        say(f"Error: {error}", sys.stderr)
-        return EXIT_USAGE
-    except StoppedError as error:
-        say(f"Stopped: {error}; the same command goes on", sys.stderr)
-        return EXIT_STOPPED
+def push_or_verify(folder: Path, options: HubConfig, *, verify_only: bool) -> int:
+    """Push the datasets of an output folder, or one dataset's, or compare them; returns how many files differ.
 
-
-def _parser() -> argparse.ArgumentParser:
-    defaults = HubConfig()
-    parser = _Parser(
-        prog="python -m dataset_upload.hub",
-        description="Push datasets to a repo of the Hugging Face Hub, verified.",
-        epilog="The access token is HF_TOKEN or the saved login. Give --verify the options that --push got.",
-    )
-    task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--push", nargs=2, metavar=("FOLDER", "REPO"), help="send what the repo lacks, then verify")
-    task.add_argument("--verify", nargs=2, metavar=("FOLDER", "REPO"), help="only compare sizes and hashes")
-    for name, what in (
-        ("private", "false: do not refuse a public repo"),
-        ("viewer_video", "add a column by which the Hub's viewer plays the clips"),
-        ("packed", "put the clips into the tables instead of pushing a file each"),
-    ):
-        parser.add_argument(
-            f"--hub.{name}",
-            dest=name,
-            type=_boolean,
-            default=getattr(defaults, name),
-            metavar="BOOL",
-            help=f"{what} (default: {str(getattr(defaults, name)).lower()})",
-        )
-    return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the usage."""
-        raise UsageError(f"{message}; --help lists the options")
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be true or false")
-    return text.lower() == "true"
+    Raises UsageError and StoppedError as `push` and `verify`.
+    """
+    check_hub_options(options)
+    folders = _datasets(Path(os.path.abspath(folder.expanduser())))
+    with ExitStack() as locks:
+        for each in folders:
+            if not FinishedDataset(each.parent, each.name).is_copy:  # on which no run is ever at work
+                locks.enter_context(_lock(each))
+        if verify_only:
+            return verify(find_repo(options), folders, options)
+        return push(find_usable_repo(options), folders, options)
 
 
 def _datasets(folder: Path) -> list[Path]:
@@ -380,7 +312,3 @@ def _lock(folder: Path) -> Iterator[None]:
         raise UsageError(f"another run is at work on {folder}; wait for it") from error
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,42 +9,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from types import FrameType
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
-from dataset_upload.logs import say
-
-P = ParamSpec("P")
 T = TypeVar("T")
 
-EXIT_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _interrupted = False
-
-
-def interruptible(advice: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Make a command's main function end with one line and exit code 130 when it is interrupted.
-
-    Args:
-        advice: what is left of the work and how to go on.
-    """
-
-    def decorate(main: Callable[P, int]) -> Callable[P, int]:
-        @wraps(main)
-        def run(*args: P.args, **kwargs: P.kwargs) -> int:
-            with _interrupts_remembered():
-                try:
-                    return main(*args, **kwargs)
-                except KeyboardInterrupt:
-                    say(f"Interrupted: {advice}", sys.stderr)
-                    return EXIT_INTERRUPTED
-
-        return run
-
-    return decorate
 
 
 def until_interrupted(items: Iterable[T]) -> Iterator[T]:
@@ -55,13 +29,18 @@ def until_interrupted(items: Iterable[T]) -> Iterator[T]:
         yield item
 
 
+def was_interrupted() -> bool:
+    """Whether there was an interrupt since `interrupts_remembered` began."""
+    return _interrupted
+
+
 @contextmanager
-def _interrupts_remembered() -> Iterator[None]:
+def interrupts_remembered() -> Iterator[None]:
+    """Raise KeyboardInterrupt at either signal, and remember it; afterwards all is as it was."""
     global _interrupted
     _interrupted = False
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ignored = {number for number, handler in handlers.items() if handler in (signal.SIG_IGN, None)}
-    for number in handlers.keys() - ignored:  # a shell has what it starts in the background ignore Ctrl-C
+    handlers = {number: signal.getsignal(number) for number in _not_ignored()}
+    for number in handlers:
         signal.signal(number, _interrupt)
     hooks = sys.excepthook, sys.unraisablehook
     # What prints an exception as it is dropped.
@@ -71,8 +50,19 @@ def _interrupts_remembered() -> Iterator[None]:
         yield
     finally:
         sys.excepthook, sys.unraisablehook = hooks
-        for number in handlers.keys() - ignored:
-            signal.signal(number, handlers[number])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def set_interrupts(action: signal.Handlers) -> None:
+    """Ignore both signals from now on, or let them end the process without a word."""
+    for number in _not_ignored():
+        signal.signal(number, action)
+
+
+def _not_ignored() -> list[signal.Signals]:
+    """The signals that this process does not ignore: a shell has what it starts in the background ignore Ctrl-C."""
+    return [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from dataset_upload.interrupts import until_interrupted
-from dataset_upload.logs import say
+from dataset_upload.console.interrupts import until_interrupted
+from dataset_upload.console.logs import say
 
 T = TypeVar("T")
 

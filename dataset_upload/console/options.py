@@ -1,0 +1,208 @@
+"""A command's options from dataclasses: a YAML file by `--config_path`, dotted overrides, help from the comments.
+
+A configuration is a dataclass of sections, a section a dataclass of options with defaults. The comment beside an option
+explains it. draccus makes values of what YAML says; its refusals are put into our words here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, fields
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from dataset_upload.console.parser import Parser, no_such_option
+from dataset_upload.errors import UsageError
+
+Config = TypeVar("Config")
+
+
+def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *, prog: str) -> Config:
+    """Read the command line, and the YAML file that `--config_path` names; the command line has the last word.
+
+    Args:
+        config_class: dataclass whose fields are dataclasses of options.
+        arguments: of the command line; None: this process's.
+        prog: the command, as `--help` shows it.
+
+    Raises:
+        UsageError: one line that names the option and says what to do.
+        SystemExit: after `--help`.
+    """
+    sections = {section: _options(section_class) for section, section_class in get_type_hints(config_class).items()}
+    given = vars(_parser(config_class, sections, prog).parse(arguments))
+    path = given.pop("config_path", None)
+    values: dict[str, dict[str, Any]] = {} if path is None else _read_file(path, sections)
+    for name, text in given.items():
+        section, _, option = name.partition(".")
+        value = _read_value(name, text)
+        if option:
+            values.setdefault(section, {})[option] = value
+        else:
+            values[section] = values.get(section, {}) | _section_values(section, value, sections)
+
+    import draccus  # only now: --help need not wait for it
+
+    for section, options in values.items():
+        for option, value in options.items():
+            if value is None and not sections[section][option].takes_null:
+                raise UsageError(f"--{section}.{option}: needs a value, not null")
+    try:
+        return draccus.decode(config_class, values)  # type: ignore[no-any-return]
+    except draccus.utils.DraccusException as error:
+        raise UsageError(_reworded(" ".join(str(error).split()))) from error
+
+
+# What options there are -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One option.
+
+    Attributes:
+        type: its annotation.
+        default: as it would be given.
+        comment: what the source says beside it.
+    """
+
+    type: Any
+    default: str
+    comment: str
+
+    @property
+    def takes_null(self) -> bool:
+        return type(None) in get_args(self.type)
+
+
+Sections = dict[str, dict[str, _Option]]
+
+
+def _options(section_class: Any) -> dict[str, _Option]:
+    """The options of a section, by name."""
+    types, comments = get_type_hints(section_class), _comments(section_class)
+    return {
+        option.name: _Option(types[option.name], _default(option), comments[option.name])
+        for option in fields(section_class)
+    }
+
+
+def _comments(section_class: type) -> dict[str, str]:
+    comments, name = dict[str, str](), ""
+    for line in inspect.getsource(section_class).splitlines():
+        if option := re.match(r" {4}(\w+):", line):
+            name = option[1]
+        if comment := re.search(r"\S.*  # (.*)", line):
+            comments[name] = comment[1]
+    return comments
+
+
+def _default(option: Field[Any]) -> str:
+    value = option.default_factory() if callable(option.default_factory) else option.default
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _type_in_words(annotation: Any) -> str:
+    """`INT|NULL`, `{exact,auto,fast}`, `LIST`."""
+    parts = get_args(annotation)
+    if parts and all(isinstance(part, str) for part in parts):
+        return f"{{{','.join(parts)}}}"
+    if parts and get_origin(annotation) is not list:
+        return "|".join(map(_type_in_words, parts))
+    return "NULL" if annotation is type(None) else str((get_origin(annotation) or annotation).__name__).upper()
+
+
+def _parser(config_class: Any, sections: Sections, prog: str) -> Parser:
+    """Takes every option as text."""
+    usage = f"{prog} [--config_path FILE] [--SECTION.OPTION VALUE …]"
+    parser = Parser(prog, config_class.__doc__, usage=usage, argument_default=argparse.SUPPRESS)
+    parser.add_argument("--config_path", metavar="FILE", help="YAML file of options; those given here win")
+    for section, options in sections.items():
+        parser.add_argument(f"--{section}", help=argparse.SUPPRESS)  # all of it, as a YAML mapping
+        group = parser.add_argument_group(section, get_type_hints(config_class)[section].__doc__)
+        for name, option in options.items():
+            group.add_argument(
+                f"--{section}.{name}",
+                metavar=_type_in_words(option.type),
+                help=f"{option.comment} (default: {option.default})".replace("%", "%%"),
+            )
+    return parser
+
+
+# What is given ----------------------------------------------------------------------------------------------
+
+
+def _read_file(path: str, sections: Sections) -> dict[str, dict[str, Any]]:
+    """The values of a YAML file, by section and option."""
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except FileNotFoundError as error:
+        raise UsageError(f"--config_path: {path} does not exist") from error
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--config_path: cannot be read ({error})") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"--config_path: {path} is not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"--config_path: {path}: expected a YAML mapping with the sections {', '.join(sections)}")
+    return {
+        section: _section_values(section, values, sections, place="--config_path: ")
+        for section, values in content.items()
+    }
+
+
+def _section_values(section: str, values: Any, sections: Sections, *, place: str = "") -> dict[str, Any]:
+    """A section's values, once its name and those of its options are checked."""
+    known = [f"--{section}.{option}" for section, options in sections.items() for option in options]
+    if section not in sections:
+        raise UsageError(f"{place}{section}: {no_such_option(f'--{section}', known)}")
+    if not isinstance(values, dict):
+        raise UsageError(f"{place}--{section}: {str(values)!r} is no mapping of options")
+    for option in values:
+        if option not in sections[section]:
+            raise UsageError(f"{place}{section}.{option}: {no_such_option(f'--{section}.{option}', known)}")
+    return values
+
+
+def _read_value(name: str, text: str) -> Any:
+    """The YAML that was given for an option."""
+    import yaml
+
+    if not text:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(
+            f"--{name}: {text!r} is not valid YAML; put quotes in quotes: --{name}=\"'{text}'\""
+        ) from error
+
+
+# How draccus phrases what it refuses, and how we say it: naming the option, then the cure.
+_REWORDINGS: tuple[tuple[str, str], ...] = (
+    (
+        r"`(?P<option>[\w.]+)`: Couldn't parse '(?P<value>.*)' into an? (?P<type>\w+)",
+        "{value!r} is not of type {type}",
+    ),
+    (
+        r"`(?P<option>[a-z_.]+?)[\d.]*`: Cannot convert '(?P<value>.*)' .*one of: (?P<choices>.*)",
+        "{value!r} is none of {choices}",
+    ),
+    (
+        r"`(?P<option>[\w.]+)`: Failed when parsing value='(?P<value>.*?)' into",
+        "{value!r} is no list; write [{value}]",
+    ),
+)
+
+
+def _reworded(message: str) -> str:
+    for pattern, words in _REWORDINGS:
+        if match := re.match(pattern, message):
+            return f"--{match['option']}: {words.format(**match.groupdict())}"
+    return message

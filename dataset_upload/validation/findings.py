@@ -1,0 +1,105 @@
+"""What all checks find in a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dataset_upload.errors import one_line
+from dataset_upload.finished_dataset import FinishedDataset
+from dataset_upload.validation import dataset_checks, trajectory_checks
+from dataset_upload.validation.dataset_checks import DATASET_CHECKS
+from dataset_upload.validation.trajectory_checks import TRAJECTORY_CHECKS, Case
+
+_NEED_LEDGER = {check.__name__ for check in (*dataset_checks.NEED_LEDGER, *trajectory_checks.NEED_LEDGER)}
+_OFFENDERS_SHOWN = 5
+
+
+@dataclass
+class Finding:
+    """What one check has found.
+
+    Attributes:
+        check: its name.
+        holds: what holds if it passed.
+        outcome: "pass", "fail" or "skip"; skipped is what needs the ledger, in a copy from the Hub, which has none.
+        num_offenders: how many things are wrong.
+        offenders: the first of them, one line each.
+    """
+
+    check: str
+    holds: str
+    outcome: str = "pass"
+    num_offenders: int = 0
+    offenders: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, check: Callable[..., object], dataset: FinishedDataset) -> Finding:
+        skip = dataset.is_copy and check.__name__ in _NEED_LEDGER
+        return cls(check.__name__, (check.__doc__ or "").splitlines()[0].rstrip("."), "skip" if skip else "pass")
+
+    def add(self, offenders: Iterator[str], where: str = "") -> None:
+        """Run a check to its end. What it cannot cope with in a broken dataset is an offender, too."""
+        if self.outcome == "skip":
+            return
+        try:
+            for offender in offenders:
+                self._note(where + offender)
+        except Exception as error:
+            self._note(where + _describe(error))
+
+    def _note(self, offender: str) -> None:
+        self.outcome = "fail"
+        self.num_offenders += 1
+        if len(self.offenders) < _OFFENDERS_SHOWN:
+            self.offenders.append(offender)
+
+
+def validate(dataset: FinishedDataset, sample_size: int | None) -> Iterator[Finding]:
+    """Run every check.
+
+    Args:
+        dataset: to check.
+        sample_size: how many trajectories to look into; None: all.
+
+    Yields:
+        A finding for each check, those of the whole dataset first.
+    """
+    for check in DATASET_CHECKS:
+        finding = Finding.of(check, dataset)
+        finding.add(check(dataset))
+        yield finding
+    yield from _look_into_trajectories(dataset, sample_size)
+
+
+def _look_into_trajectories(dataset: FinishedDataset, sample_size: int | None) -> list[Finding]:
+    """The findings of the checks of single trajectories; each trajectory is read, and its clip decoded, once."""
+    findings = [Finding.of(check, dataset) for check in TRAJECTORY_CHECKS]
+    try:
+        for trajectory in dataset.trajectories(None if sample_size is None else dataset.spread(sample_size)):
+            case = Case(dataset, trajectory)
+            for check, finding in zip(TRAJECTORY_CHECKS, findings, strict=True):
+                finding.add(check(case), where=f"{trajectory.source}: ")
+    except Exception as error:  # the tables cannot be read: nobody knows whether anything holds
+        for finding in findings:
+            finding.add(iter([_describe(error)]))
+    return findings
+
+
+def _describe(error: Exception) -> str:
+    """One line from an error that a check has met."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"cannot be checked: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def print_table(findings: Sequence[Finding]) -> None:
+    """Print a line for each check, below a failed one its first offenders."""
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        outcome = "FAIL" if finding.outcome == "fail" else finding.outcome
+        print(f"{outcome}  {finding.check:<{width}}  {finding.holds}")
+        for offender in finding.offenders:
+            print(f"      - {one_line(offender)}")
+        if finding.num_offenders > len(finding.offenders):
+            print(f"      - and {finding.num_offenders - len(finding.offenders):,} more")
