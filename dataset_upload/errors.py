@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -58,6 +59,10 @@ class EpisodeError(Exception):
 
 class UsageError(Exception):
     """The command cannot do what it was asked: one line that names the option and the cure (exit code 2)."""
+
+    def __init__(self, message: str) -> None:
+        """An access token that has ended up in the wrong place, where it would be quoted, is left out."""
+        super().__init__(re.sub(r"hf_[A-Za-z0-9]+", "hf_…", message))
 
 
 class StoppedError(Exception):

@@ -599,7 +599,7 @@ def test_trajectories_come_in_natural_order_each_once(mini: MiniEgoDex) -> None:
 def test_what_cannot_be_used_is_said_and_counted_not_yielded(
     mini: MiniEgoDex, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataset_upload.logs.logger.propagate", True)
+    monkeypatch.setattr("dataset_upload.console.logs.logger.propagate", True)
     iterator = get_egodex_iterator(str(mini.path))
     num_yielded = sum(1 for _ in iterator)
     assert iterator.skipped == {"missing mp4": 1, "missing hdf5": 1, "no description": 2}

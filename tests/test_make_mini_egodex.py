@@ -406,7 +406,7 @@ class TestDeterminism:
     ) -> None:
         written = []
         for block in (7, 64):
-            monkeypatch.setattr("dataset_upload.make_mini_egodex._BLOCK", block)
+            monkeypatch.setattr("dataset_upload.mini_egodex.part._BLOCK", block)
             record = write_episode(tmp_path / str(block), "wipe_kitchen_surfaces", 0, frames=40, size=(64, 64))
             written.append((tmp_path / str(block) / f"{record.key}.hdf5").read_bytes())
         assert written[0] == written[1]

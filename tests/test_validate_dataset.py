@@ -117,7 +117,7 @@ def copy(converted: Dataset, tmp_path: Path) -> Copy:
 
 def failures(dataset: Path, capsys: pytest.CaptureFixture[str], *, sample_size: int | str = 2) -> dict[str, list[str]]:
     """The offenders of each check that failed; the first trajectory is always in the sample."""
-    exit_code = main([str(dataset), "--json", f"--sample-size={sample_size}"])
+    exit_code = main([str(dataset), "--json", f"--sample_size={sample_size}"])
     result = json.loads(capsys.readouterr().out)
     failed = {check["check"]: check["offenders"] for check in result["checks"] if check["num_offenders"]}
     assert exit_code == (1 if failed else 0)
@@ -292,8 +292,8 @@ def test_clips_outside_the_sample_are_not_decoded(copy: Copy, capsys: pytest.Cap
     [
         (["nowhere"], "nowhere is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME"),
         (["."], ". holds no dataset; give the output_dir of a finished run"),
-        ([".", "--sample-size", "few"], "argument --sample-size: 'few' must be a number from 1 on, or all"),
-        ([], "the following arguments are required: FOLDER"),
+        ([".", "--sample_size", "few"], "--sample_size: 'few' must be a number from 1 on, or all"),
+        ([], "FOLDER: missing; --help explains"),
     ],
 )
 def test_wrong_usage_is_one_line(

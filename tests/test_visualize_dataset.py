@@ -348,4 +348,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     assert main([str(converted.output_dir), "--out", str(tmp_path), *options]) == 2
-    assert capsys.readouterr().err == f"Error: {module} is not installed; pip install 'dataset_upload[{extra}]'\n"
+    assert capsys.readouterr().err == (
+        f"Error: {module} is not installed; start with uv run --extra {extra}, "
+        f"or pip install '.[{extra}]' in the checkout\n"
+    )
