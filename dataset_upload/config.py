@@ -75,7 +75,8 @@ class GenerateConfig:
     hub: HubConfig = field(default_factory=HubConfig)
 
 
-# What decides the bytes of a row or a clip. Rows made with different values of these never share a dataset.
+# What decides the bytes of a row or a clip. Rows made with different values of these never share a dataset. The default
+# of a new one must be what was done before there was a choice: that is what datasets made before then are taken for.
 RESULT_OPTIONS = (
     "max_frames",
     "frame_size",
@@ -90,10 +91,10 @@ RESULT_OPTIONS = (
 )
 
 
-def result_settings(config: GenerateConfig) -> dict[str, Any]:
+def result_settings(output: OutputConfig) -> dict[str, Any]:
     """The options that decide the bytes of the result, with their values."""
-    output = asdict(config.output)
-    return {name: output[name] for name in RESULT_OPTIONS}
+    values = asdict(output)
+    return {name: values[name] for name in RESULT_OPTIONS}
 
 
 def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:

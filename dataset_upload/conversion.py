@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.errors import StoppedError
-from dataset_upload.video.encoding import write_jpegs, write_mp4
+from dataset_upload.video.encoding import write_jpegs, write_mp4, x264_cpu
 from dataset_upload.video.geometry import Resize, decode_reduction, plan_resize, scale_intrinsics
 from dataset_upload.video.picture import Picture
 from dataset_upload.video.sampling import sample_indices
@@ -49,6 +49,7 @@ class Conversion(NamedTuple):
     clip_size: tuple[int, int]  # (width, height) of its frames
     clip_bytes: int
     clip_sha256: str
+    clip_cpu: str | None  # the processor's extensions that x264 used; None for JPEGs
     note: str | None  # what had to be mended, in one line
     seconds: float  # that the conversion took
     fetched_bytes: int  # that this process has fetched from elsewhere since the conversion before
@@ -102,7 +103,17 @@ class Converter:
         row = make_row(trajectory, indices, frame_paths, intrinsics)
         seconds = time.monotonic() - start
         fetched_bytes = self.loader.take_fetched_bytes()
-        return Conversion(row, clip_file, resize.output, num_bytes, sha256, trajectory["note"], seconds, fetched_bytes)
+        return Conversion(
+            row,
+            clip_file,
+            clip_size=resize.output,
+            clip_bytes=num_bytes,
+            clip_sha256=sha256,
+            clip_cpu=x264_cpu() if self.output.use_video else None,
+            note=trajectory["note"],
+            seconds=seconds,
+            fetched_bytes=fetched_bytes,
+        )
 
     def _plan_resize(self, source: tuple[int, int]) -> Resize:
         return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
@@ -132,6 +143,7 @@ def make_row(
     """
     confidences = trajectory["confidences"]
     frames = trajectory["frames"]
+    times = frames.timestamps
     return {
         "id": trajectory["id"],
         "task": trajectory["task"],
@@ -145,7 +157,8 @@ def make_row(
         "camera_to_world": trajectory["camera_to_world"][indices],
         "intrinsics": intrinsics,
         "frame_indices": indices,
-        "timestamps": frames.timestamps[indices],
+        "timestamps": times[indices],
+        "source_seconds_left": None if np.isnan(times).any() else times[-1] - times[indices],
         "source_num_frames": len(frames),
         "source_fps": frames.fps,
         "source": trajectory["source"],
@@ -159,7 +172,13 @@ def make_row(
         "llm_objects": trajectory["llm_objects"],
         "llm_description": trajectory["llm_description"],
         "llm_description2": trajectory["llm_description2"],
+        "which_llm_description": trajectory["which_llm_description"],
         "task_certain": trajectory["task_certain"],
+        "collector": trajectory["collector"],
+        "description": trajectory["description"],
+        "annotated_task": trajectory["annotated_task"],
+        "annotated_type": trajectory["annotated_type"],
+        "annotator_version": trajectory["annotator_version"],
         "left_hand": trajectory["hands"]["left_hand"][indices],
         "right_hand": trajectory["hands"]["right_hand"][indices],
         "left_wrist_rotation": trajectory["hands"]["left_wrist_rotation"][indices],

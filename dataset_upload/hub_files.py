@@ -103,6 +103,8 @@ def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dic
     """What is visible in the folder except the ledger, with the tables that the options ask for."""
     root = folder.parent
     _check_finished(folder)
+    if not any(folder.glob("train-*.parquet")):
+        raise UsageError(f"{folder} has lost its tables; run the conversion again")
     files = {file.relative_to(root).as_posix(): file for file in _visible_files(folder) if file.name != _LEDGER}
     lacking = [path for path in _clips_of_rows(folder) if path not in files]
     if lacking:

@@ -8,7 +8,7 @@ import os
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 REOPENED = "reopened"  # was done, but is to be done again
 
-_FORMAT = 1  # of this file and of the rows that it tells of; one of another number is not read
+_FORMAT = 2  # of this file and of the rows that it tells of: 1 is that of schema version 1
 _SECONDS_BETWEEN_FLUSHES = 2.0
 
 
@@ -39,6 +39,7 @@ class Entry(NamedTuple):
     note: str | None = None  # what had to be mended, in one line
     clip_bytes: int | None = None
     clip_sha256: str | None = None
+    clip_cpu: str | None = None  # the processor's extensions that the clip's encoder used, where its bytes tell
     seconds: float | None = None  # that the conversion took
 
     @property
@@ -61,6 +62,7 @@ class Entry(NamedTuple):
             note=conversion.note,
             clip_bytes=conversion.clip_bytes,
             clip_sha256=conversion.clip_sha256,
+            clip_cpu=conversion.clip_cpu,
             seconds=round(conversion.seconds, 3),
         )
 
@@ -73,22 +75,23 @@ class Ledger:
     with a checksum: one that is torn or damaged is ignored, and its episode is converted again.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], defaults: Mapping[str, Any] = {}) -> None:
         """Open or create the ledger.
 
         Args:
             path: `<name>/ledger.jsonl`.
             settings: what decides the bytes of the result, by the names of the options.
+            defaults: what a setting is where the ledger lacks it, because the option came later.
 
         Raises:
-            UsageError: the ledger's rows were made with other settings, or its first line is damaged.
+            UsageError: the ledger's rows were made with other settings or by another version, or its first line is
+                damaged.
             OSError: it cannot be read or written.
         """
         self.entries: dict[str, Entry] = {}
         self._path = path
-        self._fingerprint = fingerprint(settings)
         self._last_flush = time.monotonic()
-        num_bytes = self._read(settings) if path.exists() else 0
+        num_bytes = self._read(settings, defaults) if path.exists() else 0
         self._file = path.open("ab", buffering=0)
         self._file.truncate(num_bytes)
         if num_bytes == 0:
@@ -98,7 +101,7 @@ class Ledger:
     def append(self, entry: Entry) -> None:
         """Write what became of an episode."""
         fields = {name: value for name, value in entry._asdict().items() if value is not None}
-        self._write(_with_checksum(_json({**fields, "config": self._fingerprint})))
+        self._write(_with_checksum(_json(fields)))
         self.entries[entry.key] = entry
         if time.monotonic() - self._last_flush > _SECONDS_BETWEEN_FLUSHES:
             self.flush()
@@ -166,13 +169,13 @@ class Ledger:
         while line:  # a disk that is almost full takes a part
             line = line[self._file.write(line) :]
 
-    def _read(self, settings: dict[str, Any]) -> int:
+    def _read(self, settings: dict[str, Any], defaults: Mapping[str, Any]) -> int:
         """Read all whole lines; returns how many bytes they take."""
         with self._path.open("rb") as file:
             first = file.readline()
             if not first.endswith(b"\n"):
                 return 0
-            self._check_settings(first, settings)
+            self._check_header(first, settings, defaults)
             num_bytes = len(first)
             for number, line in enumerate(file, start=2):
                 if not line.endswith(b"\n"):
@@ -185,15 +188,21 @@ class Ledger:
                     logger.warning(f"Warning: {self._path}, line {number} is damaged; its episode is converted again")
         return num_bytes
 
-    def _check_settings(self, line: bytes, settings: dict[str, Any]) -> None:
+    def _check_header(self, line: bytes, settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
         try:
             header = json.loads(line)
-            made_by, stored = header["format"], dict(header["settings"])
+            made_by, stored = header["format"], {**defaults, **header["settings"]}
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{self._path} does not begin with the dataset's settings; restore it from a backup, or "
                 "give --output.overwrite=true to convert everything again"
             ) from error
+        if made_by == 1:
+            raise UsageError(
+                f"{self._path.parent} was made by an earlier version, whose rows have fewer columns: it can be read, "
+                "checked, pushed and trained on as it is, but not added to; give another --dataset.dataset_name, or "
+                "--output.overwrite=true to convert everything again"
+            )
         if made_by != _FORMAT:
             raise UsageError(
                 f"{self._path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
@@ -208,7 +217,6 @@ class Ledger:
         if checksum != b'"%08x"}\n' % zlib.crc32(text):
             return None
         fields = json.loads(text.decode() + "}")
-        del fields["config"]
         fields["source_versions"] = tuple(fields["source_versions"])
         return Entry(**fields)
 
@@ -236,11 +244,6 @@ def _with_checksum(json_object: bytes) -> bytes:
 
 def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def fingerprint(settings: dict[str, Any]) -> str:
-    """A short name for one set of settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _difference(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from logging import ERROR, WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_upload.config import GenerateConfig, result_settings
+from dataset_upload.config import GenerateConfig, OutputConfig, result_settings
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.conversion import Conversion, Converter, Job
@@ -197,9 +197,10 @@ def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
     """The dataset's ledger; with `output.overwrite`, a dataset that was made with other settings is deleted first."""
     path = folder / LEDGER
     settings = {"dataset.dataset_name": config.dataset.dataset_name}
-    settings |= {f"output.{name}": value for name, value in result_settings(config).items()}
+    settings |= {f"output.{name}": value for name, value in result_settings(config.output).items()}
+    defaults = {f"output.{name}": value for name, value in result_settings(OutputConfig()).items()}
     try:
-        return Ledger(path, settings)
+        return Ledger(path, settings, defaults)
     except UsageError:
         if not config.output.overwrite:
             raise
@@ -210,7 +211,7 @@ def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
         if entry.name not in (".work", "lock", path.name):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     path.unlink()  # last: until here an interrupted deletion is taken up again
-    return Ledger(path, settings)
+    return Ledger(path, settings, defaults)
 
 
 def check_same_naming(selected: Sequence[Any], ledger: Ledger, folder: Path) -> None:
@@ -325,7 +326,7 @@ def write_dataset(
         action_statistics = writer.build((entry.key, entry.clip) for entry in rows).summary()
     description = dataset_info.describe(
         config.dataset.dataset_name,
-        settings=result_settings(config),
+        settings=result_settings(config.output),
         ledger=ledger,
         rows_digest=digest,
         action_names=loader.action_names,

@@ -52,7 +52,12 @@ class Trajectory(TypedDict):
     which_llm_description: int | None  # 1 or 2
     llm_type: str | None
     session_name: str | None
+    collector: str | None  # who recorded it: C7, …
     environment: str | None
     object: str | None
     llm_verbs: list[str]
     llm_objects: list[str]
+    description: str | None  # in newer annotations only
+    annotated_task: str | None  # the annotation's own name of the task
+    annotated_type: str | None  # in newer annotations only
+    annotator_version: float | None

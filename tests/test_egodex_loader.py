@@ -446,11 +446,37 @@ def test_annotations_come_along_with_their_types(altered: Altered) -> None:
         llm_type="reversible",
         llm_verbs=np.array(["pick", "place"], h5py.string_dtype()),
         llm_objects=np.array([b"cup"]),
+        extra="C7",
+        description="Pick up the cup and place it.",
+        task="Pick Place Cup",
+        type="reset",
+        annotator_version=np.float64(0.3),
     )
     trajectory = altered.load()
     assert (trajectory["session_name"], trajectory["environment"]) == ("2025-01-02_a.mov", "table:wood")
     assert (trajectory["object"], trajectory["llm_type"]) == ("cup", "reversible")
     assert (trajectory["llm_verbs"], trajectory["llm_objects"]) == (["pick", "place"], ["cup"])
+    assert (trajectory["collector"], trajectory["description"]) == ("C7", "Pick up the cup and place it.")
+    assert (trajectory["annotated_task"], trajectory["annotated_type"]) == ("Pick Place Cup", "reset")
+    assert trajectory["annotator_version"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [(np.float32(0.5), 0.5), (3, 3.0), ("0.2", 0.2), (b"0.2", 0.2), (np.nan, None), (h5py.Empty("f8"), None)],
+    ids=str,
+)
+def test_the_annotator_s_version_is_a_number_however_it_is_stored(altered: Altered, stored: Any, read: Any) -> None:
+    altered.attributes(annotator_version=stored)
+    assert altered.load()["annotator_version"] == read
+
+
+@pytest.mark.parametrize("stored", ["beta", np.array([0.2, 0.3])], ids=str)
+def test_another_kind_of_version_is_a_failure_that_names_it(altered: Altered, stored: Any) -> None:
+    altered.attributes(annotator_version=stored)
+    failure = altered.failure()
+    assert failure.reason is Reason.UNREADABLE_HDF5
+    assert "attribute 'annotator_version' is not one number" in str(failure)
 
 
 def test_any_annotation_but_the_description_may_be_missing(altered: Altered) -> None:
@@ -458,8 +484,9 @@ def test_any_annotation_but_the_description_may_be_missing(altered: Altered) -> 
         for name in set(file.attrs) - {"llm_description"}:
             del file.attrs[name]
     trajectory = altered.load()
-    assert trajectory["session_name"] is trajectory["environment"] is trajectory["object"] is None
-    assert trajectory["llm_type"] is trajectory["llm_description2"] is None
+    annotations = {"session_name", "environment", "object", "llm_type", "llm_description2", "which_llm_description"}
+    annotations |= {"collector", "description", "annotated_task", "annotated_type", "annotator_version"}
+    assert {name: trajectory[name] for name in annotations} == dict.fromkeys(annotations)  # type: ignore[literal-required]
     assert trajectory["llm_verbs"] == trajectory["llm_objects"] == []
 
 
@@ -497,10 +524,6 @@ OPEN, CLOSE = "Open the box.", "Close the box."
         ({"which_llm_description": None}, OPEN, False),
         ({"which_llm_description": "both"}, OPEN, False),
         ({"which_llm_description": h5py.Empty("S1")}, OPEN, False),
-        ({"which_llm_description": "2", "llm_description2": "None"}, OPEN, False),
-        ({"which_llm_description": "2", "llm_description2": ""}, OPEN, False),
-        ({"which_llm_description": "2", "llm_description2": None}, OPEN, False),
-        ({"which_llm_description": "2", "llm_description2": "Description unavailable."}, OPEN, False),
         ({"which_llm_description": "2", "llm_description": "None"}, CLOSE, True),
         ({"which_llm_description": None, "llm_type": "reset", "llm_description2": "None"}, OPEN, True),
         ({"which_llm_description": None, "llm_type": "reset-free"}, OPEN, True),
@@ -529,15 +552,19 @@ def test_no_usable_description_is_a_skip_never_an_empty_task(altered: Altered, t
     assert str(failure) == f"Warning: No task description in {altered.hdf5}"
 
 
-def test_the_other_direction_s_description_is_never_taken_for_the_first(altered: Altered) -> None:
-    altered.attributes(llm_description="None", llm_description2=CLOSE, which_llm_description="1")
+@pytest.mark.parametrize("unusable", [None, "", "None", "Description unavailable."])
+@pytest.mark.parametrize("which", ["1", "2", 2])
+def test_the_other_direction_s_description_is_never_taken(altered: Altered, which: Any, unusable: str | None) -> None:
+    texts: dict[str, str | None] = {"llm_description": CLOSE, "llm_description2": CLOSE}
+    texts["llm_description" if which == "1" else "llm_description2"] = unusable
+    altered.attributes(**texts, which_llm_description=which)
     assert altered.failure().reason is Reason.NO_DESCRIPTION
 
 
 def test_both_descriptions_are_kept_as_annotated(altered: Altered) -> None:
-    altered.attributes(llm_description=OPEN, llm_description2="None", which_llm_description=b"2")
+    altered.attributes(llm_description="None", llm_description2=CLOSE, which_llm_description=b"2")
     trajectory = altered.load()
-    assert (trajectory["llm_description"], trajectory["llm_description2"]) == (OPEN, "None")
+    assert (trajectory["llm_description"], trajectory["llm_description2"]) == ("None", CLOSE)
     assert trajectory["which_llm_description"] == 2
 
 

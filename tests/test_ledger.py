@@ -18,7 +18,16 @@ from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, Ledger
 SETTINGS = {"output.max_frames": 32, "output.resize": "stretch"}
 
 DONE_ENTRY = Entry(
-    "fold/0", DONE, 0, 1000, (11, 12), note="cut to 30", clip_bytes=500, clip_sha256="ab" * 32, seconds=0.5
+    "fold/0",
+    DONE,
+    0,
+    1000,
+    (11, 12),
+    note="cut to 30",
+    clip_bytes=500,
+    clip_sha256="ab" * 32,
+    clip_cpu="AVX2",
+    seconds=0.5,
 )
 SKIPPED_ENTRY = Entry("fold/1", SKIPPED, 1, 800, (21,), reason="missing mp4", message="Warning: Missing MP4 file")
 FAILED_ENTRY = Entry("pour/0", FAILED, 2, 900, (31, 32), reason="nan poses", message="Error: NaN")
@@ -53,7 +62,7 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 def test_a_line_holds_all_that_a_resumed_run_needs(path: Path) -> None:
     settings, done, _, failed = (json.loads(line) for line in path.read_text().splitlines())
-    assert settings["settings"] == SETTINGS
+    assert settings == {"format": 2, "settings": SETTINGS}
     assert {key: done[key] for key in ("key", "status", "clip", "source_bytes", "source_versions")} == {
         "key": "fold/0",
         "status": "done",
@@ -62,7 +71,6 @@ def test_a_line_holds_all_that_a_resumed_run_needs(path: Path) -> None:
         "source_versions": [11, 12],
     }
     assert done["clip_sha256"] == "ab" * 32
-    assert done["config"] == failed["config"]
     assert failed["reason"] == "nan poses"
 
 
@@ -177,9 +185,9 @@ def test_a_damaged_first_line_is_refused(path: Path) -> None:
 
 
 def test_a_ledger_from_the_future_is_refused_and_left_alone(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'{"format":1', b'{"format":2'))
+    path.write_bytes(path.read_bytes().replace(b'{"format":2', b'{"format":3'))
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="has format 2, this version of dataset_upload writes 1"):
+    with pytest.raises(UsageError, match="has format 3, this version of dataset_upload writes 2"):
         read(path)
     assert path.read_bytes() == before
 
@@ -198,9 +206,23 @@ def test_other_settings_are_refused_in_one_line_that_says_what_differs(path: Pat
     assert path.read_bytes() == before
 
 
-def test_a_setting_that_one_side_lacks_is_a_difference(path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--output\.new=null there, 1 now"):
-        Ledger(path, {**SETTINGS, "output.new": 1})
+def test_a_setting_that_the_ledger_lacks_is_its_default(path: Path) -> None:
+    before = path.read_bytes()
+    with Ledger(path, {**SETTINGS, "output.new": 1}, {"output.new": 1}) as ledger:
+        assert ledger.entries == ENTRIES
+    with pytest.raises(UsageError, match=r"\(--output\.new=1 there, 2 now\)"):
+        Ledger(path, {**SETTINGS, "output.new": 2}, {"output.new": 1})
+    assert path.read_bytes() == before
+
+
+def test_a_default_says_nothing_of_what_the_ledger_has(path: Path) -> None:
+    with Ledger(path, SETTINGS, {"output.max_frames": 8}) as ledger:
+        assert ledger.entries == ENTRIES
+
+
+def test_a_setting_that_only_the_ledger_has_is_a_difference(path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--output\.resize=\"stretch\" there, null now"):
+        Ledger(path, {"output.max_frames": 32})
 
 
 def test_the_order_of_settings_does_not_matter(path: Path) -> None:

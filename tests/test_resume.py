@@ -35,11 +35,12 @@ from reliability_helpers import (
     tiny_egodex,
 )
 
-from dataset_upload import pipeline
+from dataset_upload import conversion, pipeline
 from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.language import TextEncoder
 from dataset_upload.locks import LockedError, exclusive_lock
+from dataset_upload.video.encoding import x264_cpu
 from dataset_upload.writers import rfm
 
 NUM_EPISODES = 8
@@ -114,6 +115,20 @@ def test_options_that_do_not_change_the_result_do_not_matter(finished: Finished,
 def test_a_smaller_selection_leaves_the_rest_of_the_dataset_as_it_is(finished: Finished) -> None:
     before = identities(finished.output_dir)
     finished.convert("--output.max_trajectories=3")
+    assert identities(finished.output_dir) == before
+
+
+def test_what_another_kind_of_processor_has_added_is_told_and_kept_told(finished: Finished) -> None:
+    def clip_cpus() -> list[str]:
+        told: list[str] = json.loads((finished.folder / "conversion.json").read_text())["clip_cpus"]
+        return told
+
+    assert clip_cpus() == [x264_cpu()]
+    replace_episode(finished.source, "add_remove_lid/70")
+    finished.convert(first=lambda: setattr(conversion, "x264_cpu", lambda: "another"))
+    before = identities(finished.output_dir)
+    assert clip_cpus() == sorted([x264_cpu() or "", "another"])
+    finished.convert()
     assert identities(finished.output_dir) == before
 
 
@@ -529,7 +544,7 @@ def test_overwrite_keeps_a_dataset_of_the_same_settings(finished: Finished) -> N
     assert identities(finished.output_dir) == before
 
 
-@pytest.mark.parametrize("content", ['{"format":2,"settings":{}}\n', "not a ledger\n"])
+@pytest.mark.parametrize("content", ['{"format":1,"settings":{}}\n', '{"format":3,"settings":{}}\n', "not a ledger\n"])
 def test_a_ledger_that_cannot_be_understood_is_refused_but_can_be_overwritten(
     once: Finished, finished: Finished, content: str
 ) -> None:

@@ -20,7 +20,7 @@ from dataset_upload.language import TextEncoder
 from dataset_upload.writers.card import render_card, update_card
 from egodex_loader import get_egodex_iterator
 
-# Changing any of this costs every user: names, order and types are frozen with schema_version 1.
+# Changing any of this costs every user: names, order and types are frozen with schema_version 2.
 MAIN_COLUMNS = [
     ("id", "string"),
     ("task", "string"),
@@ -36,12 +36,14 @@ MAIN_COLUMNS = [
     ("intrinsics", "list<list<float>>"),
     ("frame_indices", "list<int32>"),
     ("timestamps", "list<double>"),
+    ("source_seconds_left", "list<double>"),
     ("source_num_frames", "int32"),
     ("source_fps", "double"),
     ("source", "string"),
     ("part", "string"),
     ("task_name", "string"),
     ("session_name", "string"),
+    ("collector", "string"),
     ("environment", "string"),
     ("object", "string"),
     ("llm_type", "string"),
@@ -49,7 +51,12 @@ MAIN_COLUMNS = [
     ("llm_objects", "list<string>"),
     ("llm_description", "string"),
     ("llm_description2", "string"),
+    ("which_llm_description", "int32"),
     ("task_certain", "bool"),
+    ("description", "string"),
+    ("annotated_task", "string"),
+    ("annotated_type", "string"),
+    ("annotator_version", "double"),
     ("schema_version", "int32"),
 ]
 HANDS_COLUMNS = [
@@ -69,7 +76,7 @@ def columns(table: Path) -> list[tuple[str, str]]:
 def test_the_columns_are_frozen(converted: Dataset) -> None:
     assert columns(converted.folder) == MAIN_COLUMNS
     assert columns(converted.folder / "hands") == HANDS_COLUMNS
-    assert {row["schema_version"] for row in converted.rows} == {1}
+    assert {row["schema_version"] for row in converted.rows} == {2}
 
 
 def test_without_video_only_frames_has_another_type(images: Dataset) -> None:
@@ -265,7 +272,7 @@ def test_conversion_json_counts(mini: MiniEgoDex, converted: Dataset, descriptio
 
 
 def test_conversion_json_names_what_made_the_rows(description: dict[str, Any]) -> None:
-    assert description["schema_version"] == 1
+    assert description["schema_version"] == 2
     settings = description["settings"]
     assert settings == settings | {
         "max_frames": 32,

@@ -45,12 +45,14 @@ def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, 
         "intrinsics": numbers(3, 3)[0],
         "frame_indices": np.arange(num_frames),
         "timestamps": np.arange(num_frames) / 30,
+        "source_seconds_left": None if number % 2 else np.arange(num_frames)[::-1] / 30,
         "source_num_frames": 2 * num_frames,
         "source_fps": 30.0,
         "source": f"task/{number}",
         "part": "test",
         "task_name": "task",
         "session_name": None if number % 2 else "2025.mov",
+        "collector": "C1",
         "environment": "table",
         "object": None,
         "llm_type": "reset",
@@ -58,7 +60,12 @@ def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, 
         "llm_objects": [],
         "llm_description": f"Task {number}.",
         "llm_description2": "None",
+        "which_llm_description": None if number % 2 else 2,
         "task_certain": True,
+        "description": None,
+        "annotated_task": "Task",
+        "annotated_type": None,
+        "annotator_version": 0.2,
         "left_hand": numbers(25, 3),
         "right_hand": numbers(25, 3),
         "left_wrist_rotation": numbers(3, 3),
@@ -79,7 +86,7 @@ class Tables:
             for number in numbers:
                 row, clip = random_row(number, version, num_frames), incoming / f"{number}.mp4"
                 clip.write_bytes(b"clip")
-                conversion = Conversion(row, clip, (256, 256), 4, "sha256", None, 0.1, 0)
+                conversion = Conversion(row, clip, (256, 256), 4, "sha256", "AVX2", None, 0.1, 0)
                 job = Job(None, row["source"], number, row["frames"], (1, (1,)))
                 self.writer.add(job, conversion, lang_vector=np.full(384, number, np.float32))
 
@@ -130,7 +137,7 @@ def test_rows_come_out_as_they_went_in(tables: Tables) -> None:
     tables.add(0, 1, 2)
     tables.build(0, 1, 2)
     for number, (row, hands) in enumerate(zip(tables.rows(), tables.rows("hands"), strict=True)):
-        expected = {**random_row(number), "lang_vector": [number] * 384, "schema_version": 1}
+        expected = {**random_row(number), "lang_vector": [number] * 384, "schema_version": 2}
         for name, value in {**row, **hands}.items():
             if isinstance(expected[name], np.ndarray):
                 np.testing.assert_array_equal(np.array(value, expected[name].dtype), expected[name])

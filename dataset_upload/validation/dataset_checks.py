@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dataset_upload.errors import Reason
 from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, rows_digest
-from dataset_upload.writers.rfm import HANDS_SCHEMA, SCHEMA_VERSION, clip_path, main_schema
+from dataset_upload.writers.rfm import HANDS_SCHEMA, READABLE_VERSIONS, clip_path, main_schema
 
 DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
 
@@ -49,7 +49,8 @@ def shards_complete(dataset: FinishedDataset) -> Iterator[str]:
 
 def column_types(dataset: FinishedDataset) -> Iterator[str]:
     """Every column is there, in its place, with its type; no other is, except the Hub's column of clips."""
-    for table, schema in (("", main_schema(use_video=dataset.uses_video)), ("hands", HANDS_SCHEMA)):
+    main = main_schema(use_video=dataset.uses_video, version=dataset.description["schema_version"])
+    for table, schema in (("", main), ("hands", HANDS_SCHEMA)):
         for shard in dataset.shards(table):
             stored = pq.read_schema(shard)
             for name, kind in _CLIPS_ON_THE_HUB.items():
@@ -88,13 +89,16 @@ def tasks_told(dataset: FinishedDataset) -> Iterator[str]:
 
 
 def data_sources(dataset: FinishedDataset) -> Iterator[str]:
-    """Every row bears the dataset's name and the number of the schema that this version knows."""
+    """Every row bears the dataset's name and the number of its schema, one that this version knows."""
     columns = [dataset.column(name) for name in ("source", "data_source", "schema_version")]
+    expected = dataset.description["schema_version"]
+    if expected not in READABLE_VERSIONS:
+        yield f"schema_version is {expected}; this version knows {', '.join(map(str, READABLE_VERSIONS))}"
     for source, name, version in zip(*columns, strict=True):
         if name != dataset.name:
             yield f"{source}: data_source is {name!r}, not {dataset.name!r}"
-        if version != SCHEMA_VERSION:
-            yield f"{source}: schema_version is {version}, not {SCHEMA_VERSION}"
+        if version != expected:
+            yield f"{source}: schema_version is {version}, not {expected}"
 
 
 def lang_vectors(dataset: FinishedDataset) -> Iterator[str]:

@@ -14,6 +14,7 @@ from dataset_upload.validation.clip_facts import ClipFacts, read_clip
 NUM_JOINTS = 25
 _ROTATION_TOLERANCE = 1e-3  # by how much R^T R may differ from the identity, and a last row from 0 0 0 1
 _SAME_PLACE = 1e-6  # metres
+_SAME_TIME = 1e-6  # seconds
 
 
 class Case:
@@ -38,6 +39,10 @@ class Case:
     def array(self, column: str) -> Array:
         """A column as numbers; missing ones are NaN. Raises ValueError where rows differ in length."""
         return np.array(self._trajectory.row[column], np.float64)
+
+    def has(self, column: str) -> bool:
+        """Whether there is this column: not in datasets of an older version."""
+        return column in self._trajectory.row
 
     def value(self, column: str) -> Any:
         return self._trajectory.row[column]
@@ -114,6 +119,24 @@ def times_rise(case: Case) -> Iterator[str]:
         yield "timestamps do not rise from 0"
 
 
+def seconds_left_fall(case: Case) -> Iterator[str]:
+    """Seconds left fall as time stamps rise, to 0 at the source's last frame, or are null where times are unknown."""
+    if not case.has("source_seconds_left"):
+        return
+    times = case.array("timestamps")
+    if case.value("source_seconds_left") is None:
+        if np.isfinite(times).all():
+            yield "source_seconds_left is null, though the time stamps are known"
+        return
+    left = case.array("source_seconds_left")
+    if left.shape != (case.num_frames,):
+        yield f"{left.size} seconds left for {case.num_frames} frames"
+    elif not (np.abs(left + times - left[-1] - times[-1]) < _SAME_TIME).all() or left[-1] < 0:
+        yield "source_seconds_left does not fall as timestamps rise"
+    elif (left[-1] == 0) != (case.value("frame_indices")[-1] == case.value("source_num_frames") - 1):
+        yield f"{left[-1]:g} seconds are left at frame {case.value('frame_indices')[-1]}"
+
+
 def confidences_in_range(case: Case) -> Iterator[str]:
     """Every confidence is from 0 to 1, or unknown."""
     if case.value("confidences") is None:
@@ -188,6 +211,7 @@ TRAJECTORY_CHECKS: tuple[TrajectoryCheck, ...] = (
     clip_lengths,
     actions_finite,
     times_rise,
+    seconds_left_fall,
     confidences_in_range,
     cameras_rigid,
     intrinsics_sane,

@@ -10,6 +10,7 @@ from typing import Any
 from dataset_upload.errors import UsageError
 from dataset_upload.locks import exclusive_lock
 from dataset_upload.writers import dataset_info
+from dataset_upload.writers.rfm import NEW_IN_VERSION_2
 from dataset_upload.writers.whole_file import write_whole
 
 FILE_NAME = "README.md"
@@ -153,6 +154,7 @@ def _section(descriptions: Sequence[dict[str, Any]], location: str) -> str:
         name=descriptions[0]["dataset_name"] if descriptions else "NAME",
         action_names=_names(descriptions, "action_names"),
         hand_joints=_names(descriptions, "hand_joints"),
+        new_columns=", ".join(NEW_IN_VERSION_2),
     )
 
 
@@ -194,7 +196,8 @@ hands = load_dataset("{location}", "{name}_hands", split="train")
 
 `frames` is the clip's path from the root of this folder or repo; `huggingface_hub.snapshot_download` with
 `repo_type="dataset"` fetches a repo with its clips. Every list with one entry a frame (`actions`,
-`confidences`, `camera_to_world`, `frame_indices`, `timestamps`, the hands) belongs to the frames of the clip, in order.
+`confidences`, `camera_to_world`, `frame_indices`, `timestamps`, `source_seconds_left`, the hands) belongs to the frames
+of the clip, in order.
 
 | column | what |
 | --- | --- |
@@ -210,12 +213,16 @@ hands = load_dataset("{location}", "{name}_hands", split="train")
 | camera_to_world | (T, 4, 4) camera pose; camera axes x right, y down, z forward |
 | intrinsics | (3, 3) camera matrix in pixels of the clip's frames, origin at their top-left corner |
 | frame_indices, timestamps | the clip's frames in the source video: index, seconds |
+| source_seconds_left | seconds from each of them to the source video's last one; null where times are unknown |
 | source_num_frames, source_fps | the source video's |
 | source, part, task_name | the episode's key, its part of EgoDex, its task's folder |
-| session_name, environment, object, llm_type, llm_verbs, llm_objects | as annotated in EgoDex |
-| llm_description, llm_description2 | both descriptions |
+| session_name, collector | the recording session; who recorded it (EgoDex's `extra`) |
+| environment, object, llm_type, llm_verbs, llm_objects | as annotated in EgoDex |
+| llm_description, llm_description2 | both descriptions of a task that is also done in reverse |
+| which_llm_description | which of them applies, 1 or 2; null where the source does not say |
 | task_certain | whether the source says which description applies |
-| schema_version | of these columns |
+| description, annotated_task, annotated_type, annotator_version | EgoDex's other annotations |
+| schema_version | of these columns; {new_columns} are new in 2 |
 
 The `_hands` configs hold, by `id`, `left_hand` and `right_hand`: (T, 25, 3) metres in the same world frame, and
 `left_wrist_rotation` and `right_wrist_rotation`: (T, 3, 3), wrist axes to world. The 25 points of a hand:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dataset_upload import __version__
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Ledger
-from dataset_upload.writers.rfm import SCHEMA_VERSION
+from dataset_upload.writers.rfm import READABLE_VERSIONS, SCHEMA_VERSION
 from dataset_upload.writers.whole_file import write_whole
 
 FILE_NAME = "conversion.json"
@@ -46,6 +46,7 @@ def describe(
             "clips": sum(entry.clip_bytes or 0 for entry in done),
         },
         "rows": rows_digest,
+        "clip_cpus": sorted({entry.clip_cpu for entry in done if entry.clip_cpu is not None}),
         "action_names": list(action_names),
         "action_statistics": action_statistics,
         "hand_joints": list(hand_joints),
@@ -72,7 +73,7 @@ def parse(text: str) -> dict[str, Any] | None:
         description = json.loads(text)
     except ValueError:
         return None
-    is_ours = isinstance(description, dict) and description.get("schema_version") == SCHEMA_VERSION
+    is_ours = isinstance(description, dict) and description.get("schema_version") in READABLE_VERSIONS
     return description if is_ours else None
 
 

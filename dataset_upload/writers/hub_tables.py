@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset_upload.writers.rfm import ShardWriter, main_schema, stored_rows
+from dataset_upload.writers.rfm import ShardWriter, stored_rows, stored_schema
 
 _POSITION = 8  # behind the columns of the RFM pipeline
 
@@ -31,7 +31,7 @@ def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
     def embed(path: str) -> dict[str, Any]:
         return {"bytes": (folder.parent / path).read_bytes(), "path": path}
 
-    schema = _schema(use_video=use_video)
+    schema = _schema(folder, use_video=use_video)
     with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             frames = row["frames"][0].as_py()
@@ -47,14 +47,14 @@ def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
         target: folder for the shards; must not exist.
         repo_id: the dataset repo.
     """
-    schema = _schema(use_video=True)
+    schema = _schema(folder, use_video=True)
     with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
             writer.write(_with_clip(row, {"bytes": None, "path": pointer}, schema), len(row["frame_indices"][0]))
 
 
-def _schema(*, use_video: bool) -> pa.Schema:
+def _schema(folder: Path, *, use_video: bool) -> pa.Schema:
     """The main table's schema with the column of clips, and what tells `datasets` that these are media."""
     file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     if use_video:
@@ -64,7 +64,7 @@ def _schema(*, use_video: bool) -> pa.Schema:
         column = pa.field("images", pa.list_(file))
         feature = {"_type": "List", "feature": {"_type": "Image", "decode": False}}
     metadata = {"huggingface": json.dumps({"info": {"features": {column.name: feature}}})}
-    return main_schema(use_video=use_video).insert(_POSITION, column).with_metadata(metadata)
+    return stored_schema(folder).insert(_POSITION, column).with_metadata(metadata)
 
 
 def _with_clip(row: pa.RecordBatch, clip: Any, schema: pa.Schema) -> pa.RecordBatch:

@@ -32,7 +32,8 @@ from dataset_upload.writers.whole_file import flush_folder, write_whole
 if TYPE_CHECKING:
     from dataset_upload.conversion import Conversion, Job
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 
 _vector = pa.list_(pa.float32())
 _matrix = pa.list_(_vector)
@@ -54,12 +55,14 @@ MAIN_SCHEMA = pa.schema(
         ("intrinsics", _matrix),
         ("frame_indices", pa.list_(pa.int32())),
         ("timestamps", pa.list_(pa.float64())),
+        ("source_seconds_left", pa.list_(pa.float64())),
         ("source_num_frames", pa.int32()),
         ("source_fps", pa.float64()),
         ("source", pa.string()),
         ("part", pa.string()),
         ("task_name", pa.string()),
         ("session_name", pa.string()),
+        ("collector", pa.string()),
         ("environment", pa.string()),
         ("object", pa.string()),
         ("llm_type", pa.string()),
@@ -67,9 +70,24 @@ MAIN_SCHEMA = pa.schema(
         ("llm_objects", pa.list_(pa.string())),
         ("llm_description", pa.string()),
         ("llm_description2", pa.string()),
+        ("which_llm_description", pa.int32()),
         ("task_certain", pa.bool_()),
+        ("description", pa.string()),
+        ("annotated_task", pa.string()),
+        ("annotated_type", pa.string()),
+        ("annotator_version", pa.float64()),
         ("schema_version", pa.int32()),
     ]
+)
+
+NEW_IN_VERSION_2 = (
+    "source_seconds_left",
+    "collector",
+    "which_llm_description",
+    "description",
+    "annotated_task",
+    "annotated_type",
+    "annotator_version",
 )
 
 # The sidecar: 25 joints of each hand, so that readers who only train do not pay for them.
@@ -89,12 +107,15 @@ _ROWS_PER_GROUP, _FRAMES_PER_GROUP, _BYTES_PER_GROUP = 250, 8_000, 100_000_000
 _SHARD_BYTES = 500_000_000
 
 
-def main_schema(*, use_video: bool) -> pa.Schema:
+def main_schema(*, use_video: bool, version: int = SCHEMA_VERSION) -> pa.Schema:
     """The main table's columns; without video, `frames` is a list of JPEG paths."""
+    schema = MAIN_SCHEMA
+    if version == 1:
+        schema = pa.schema([field for field in schema if field.name not in NEW_IN_VERSION_2])
     if use_video:
-        return MAIN_SCHEMA
-    position = MAIN_SCHEMA.get_field_index("frames")
-    return MAIN_SCHEMA.set(position, pa.field("frames", pa.list_(pa.string())))
+        return schema
+    position = schema.get_field_index("frames")
+    return schema.set(position, pa.field("frames", pa.list_(pa.string())))
 
 
 def clip_path(dataset_name: str, clip_number: int, *, use_video: bool) -> str:
@@ -350,6 +371,13 @@ class ShardWriter:
 
 def _open_shard(shard: Path) -> pq.ParquetFile:
     return pq.ParquetFile(shard, page_checksum_verification=True)
+
+
+def stored_schema(folder: Path) -> pa.Schema:
+    """The columns of the main table in a dataset's folder, of whatever version it is."""
+    shard = next(folder.glob("train-*.parquet"))
+    with _stop_when_damaged(shard):
+        return _open_shard(shard).schema_arrow
 
 
 def stored_rows(folder: Path) -> Iterator[pa.RecordBatch]:

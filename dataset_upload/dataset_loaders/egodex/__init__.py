@@ -144,6 +144,11 @@ class EgoDexLoader:
                 object=annotation.text("object"),
                 llm_verbs=annotation.texts("llm_verbs"),
                 llm_objects=annotation.texts("llm_objects"),
+                collector=annotation.text("extra"),
+                description=annotation.text("description"),
+                annotated_task=annotation.text("task"),
+                annotated_type=annotation.text("type"),
+                annotator_version=annotation.number("annotator_version"),
             )
 
     def _common_length(self, num_poses: int, num_video_frames: int, name: str) -> tuple[int, str | None]:
@@ -169,19 +174,17 @@ def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:
     """The text that describes what this episode shows, and whether the file says so.
 
     A reversible task has two descriptions, one for each direction, and `which_llm_description` says which applies.
-    Older copies of the dataset lack that field: there the first description is taken and marked uncertain.
+    Older copies of the dataset lack that field: there the first description is taken and marked uncertain. The other
+    direction's description never stands in for one that is not usable.
 
     Raises:
         EpisodeError: no usable text.
     """
     which = _which_description(annotation)
-    first, second = (_usable(annotation.text(f"llm_description{suffix}")) for suffix in ("", "2"))
-    if which == 2 and second is not None:
-        return second, True
-    if first is None:
+    task = _usable(annotation.text("llm_description2" if which == 2 else "llm_description"))
+    if task is None:
         raise EpisodeError(Reason.NO_DESCRIPTION, f"Warning: No task description in {name}")
-    certain = which == 1 or (which is None and annotation.text("llm_type") != "reversible")
-    return first, certain
+    return task, which is not None or annotation.text("llm_type") != "reversible"
 
 
 def _usable(description: str | None) -> str | None:

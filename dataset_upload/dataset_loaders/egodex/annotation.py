@@ -51,6 +51,17 @@ class Annotation:
         """An attribute that is an array of text; empty where it is absent."""
         return [self._decode(value, attribute) for value in self._attribute(attribute)]
 
+    def number(self, attribute: str) -> float | None:
+        """A numeric attribute; None where it is absent, empty or NaN."""
+        values = self._attribute(attribute)
+        if not values:
+            return None
+        try:
+            (number,) = map(float, values)
+        except (TypeError, ValueError) as error:
+            raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is not one number") from error
+        return None if math.isnan(number) else number
+
     def intrinsics(self, frame_size: tuple[int, int]) -> NDArray[np.float32]:
         """(3, 3) camera matrix in pixels of a frame of this (width, height).
 
