@@ -449,11 +449,10 @@ def test_text_and_fields_that_others_wrote_survive(output_dir: Path) -> None:
     assert {config["config_name"] for config in metadata["configs"]} == {"egodex_part1", "egodex_part1_hands", "extra"}
 
 
-def test_a_readme_without_a_header_is_kept_below_ours(output_dir: Path) -> None:
-    (output_dir / "README.md").write_text("Notes: \n--- dashes ---\n")
-    update_card(output_dir)
-    assert (output_dir / "README.md").read_text().endswith("\nNotes: \n--- dashes ---\n")
-    assert configs(output_dir).keys() == {"egodex_part1", "egodex_part1_hands"}
+def test_a_card_without_a_header_as_a_repo_may_have_is_kept_below_ours(description: dict[str, Any]) -> None:
+    card = render_card("Notes: \n--- dashes ---\n", [description])
+    assert card.endswith("\nNotes: \n--- dashes ---\n")
+    assert card.startswith("---\n") and "config_name: egodex_test_hands" in card
 
 
 def test_writing_the_card_again_changes_nothing(converted: Dataset, description: dict[str, Any]) -> None:
