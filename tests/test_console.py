@@ -121,6 +121,34 @@ def test_every_end_is_one_line_with_its_exit_code(
     assert capsys.readouterr().err.startswith(line)
 
 
+def test_a_limit_on_memory_that_libraries_do_not_survive_is_named() -> None:
+    run = subprocess.run(
+        ["bash", "-c", 'ulimit -v 600000 && exec "$0" -m dataset_upload.make_mini_egodex /nowhere', sys.executable],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    assert re.fullmatch(r"Error: ulimit -v allows 614 MB [^\n]* ulimit -v 2500000\n", run.stderr)
+
+
+@pytest.mark.parametrize("limit", [5, 8, 12])
+def test_a_limit_on_open_files_is_named(limit: int, tmp_path: Path) -> None:
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "conversion.json").write_text("{}")
+    run = subprocess.run(
+        [
+            *("bash", "-c", f'ulimit -n {limit} && exec "$0" "$@"', sys.executable),
+            *("-m", "dataset_upload.validate_dataset", tmp_path),
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode in (1, 3)
+    assert "Traceback" not in run.stderr and run.stderr.count("\n") <= 1
+
+
 def test_of_processes_that_train_together_one_speaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,8 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 1, 2, 3,
 
 P = ParamSpec("P")
 
+_ADDRESS_SPACE = 2_560_000_000  # bytes; a conversion by two workers takes up to 2,124 MB, most of it by libraries
+
 # How those say it that know no MemoryError: the dynamic linker, the thread library.
 _OUT_OF_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread")
 
@@ -45,6 +47,7 @@ def command(advice: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
         def run(*args: P.args, **kwargs: P.kwargs) -> int:
             with interrupts_remembered():
                 try:
+                    _check_address_space()
                     return main(*args, **kwargs)
                 except (Exception, KeyboardInterrupt) as error:
                     set_interrupts(signal.SIG_IGN)  # it is ending
@@ -67,6 +70,18 @@ def exit_with(exit_code: int) -> NoReturn:
             silence(stream)
     exec("")  # else Python ends by SIGINT, if KeyboardInterrupt has left an exec'd string: a namedtuple being made, say
     sys.exit(exit_code)
+
+
+def _check_address_space() -> None:
+    """Raises UsageError where memory is so limited that libraries die, or hang, instead of raising MemoryError."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < _ADDRESS_SPACE:
+        raise UsageError(
+            f"ulimit -v allows {limit / 1e6:,.0f} MB of address space, which is not what is in use; allow at least "
+            f"{_ADDRESS_SPACE / 1e6:,.0f} MB: ulimit -v {_ADDRESS_SPACE // 1024}"
+        )
 
 
 def _end(error: BaseException, advice: str) -> int:
