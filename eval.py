@@ -2,8 +2,9 @@
 
     python eval.py runs/egodex/checkpoints/best egodex_dataset/egodex --out report/
 
-Writes metrics.json, metrics.png, history.png and a picture a trajectory. Beside the held-out splits the table has
-`train`, what training on DATASET learns from, to compare. Exit codes: 0 done, 2 wrong usage, 130 interrupted.
+Writes metrics.json, metrics.png, history.png and a picture a trajectory. The table has apart what the checkpoint has
+learned from (`train`, to compare), what was held out, and what it has never seen. Exit codes: 0 done, 2 wrong usage,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--rows",
         choices=["held-out", "all"],
         default="held-out",
-        help="those that training on DATASET keeps apart, or all, for a DATASET not trained on (default: held-out)",
+        help="held-out: apart, by what they were to the checkpoint; all: as one (default: held-out)",
     )
     parser.add_argument(
         "--max_trajectories", metavar="N", type=number_from(1), default=1000, help="per split, at most (default: 1000)"

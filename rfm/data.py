@@ -1,13 +1,11 @@
-"""The rows of RFM datasets, their clips, and which of them are kept for evaluation.
+"""The rows of RFM datasets with their clips.
 
 rows = load_rows("egodex_dataset/egodex")  # one dataset, or all whose names begin with egodex
 frames = read_clip(rows.clip_files(0))  # (T, H, W, 3) uint8
-splits = split_rows(rows, held_out_sessions=0.1, held_out_tasks=0.1)
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
@@ -89,14 +87,6 @@ class Rows:
     def similarity(self, a: int, b: int) -> float:
         """Cosine of two texts, by their numbers."""
         return float(self.vectors[a] @ self.vectors[b])
-
-
-class Splits(NamedTuple):
-    """Row numbers: to train on, of held-out sessions of the same tasks, of held-out tasks."""
-
-    train: NDArray[np.int64]
-    held_out_episodes: NDArray[np.int64]
-    held_out_tasks: NDArray[np.int64]
 
 
 # Finding ---------------------------------------------------------------------------------------------------
@@ -218,39 +208,3 @@ def read_clip(files: list[Path]) -> NDArray[np.uint8]:
             container.streams.video[0].codec_context.thread_count = 1
             frames += [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack(frames)
-
-
-# Splitting -------------------------------------------------------------------------------------------------
-
-
-def split_rows(rows: Rows, *, held_out_sessions: float, held_out_tasks: float) -> Splits:
-    """Hold out whole sessions and whole tasks, each by the hash of its name.
-
-    So an episode stays on its side when the dataset grows, and no session is on both. Where a share is not 0 but so
-    small that no hash falls below it, the one with the lowest is held out, if there are three at least.
-
-    Args:
-        rows: to split.
-        held_out_sessions: share of the sessions, 0 to 1.
-        held_out_tasks: share of the tasks, 0 to 1.
-    """
-    tasks = _hold_out("task", {row.task for row in rows.rows}, held_out_tasks)
-    sessions = _hold_out("session", {row.session for row in rows.rows if row.task not in tasks}, held_out_sessions)
-    side = [2 if row.task in tasks else 1 if row.session in sessions else 0 for row in rows.rows]
-    splits = Splits(*(np.flatnonzero(np.array(side) == number) for number in range(3)))
-    logger.info(
-        f"Train on {len(splits.train)} trajectories; held out: {len(splits.held_out_episodes)} of "
-        f"{len(sessions)} session(s), {len(splits.held_out_tasks)} of {len(tasks)} whole task(s)"
-        + "".join(f", {task}" for task in sorted(tasks)[:5])
-    )
-    return splits
-
-
-def _hold_out(kind: str, names: set[str], share: float) -> set[str]:
-    def position(name: str) -> float:
-        return int.from_bytes(hashlib.sha256(f"{kind}:{name}".encode()).digest()[:8], "big") / 2**64
-
-    held_out = {name for name in names if position(name) < share}
-    if share > 0 and not held_out and len(names) >= 3:
-        held_out = {min(names, key=position)}
-    return held_out

@@ -130,7 +130,7 @@ def _hub_model(model_id: str) -> tuple[torch.nn.Module, Callable[[torch.Tensor],
     except ImportError as error:
         raise UsageError("--dataset.encoder: hf: models need transformers: uv sync --extra train") from error
     try:
-        model = AutoModel.from_pretrained(model_id, dtype=torch.float32)
+        model = AutoModel.from_pretrained(model_id, dtype=torch.float32, trust_remote_code=False)
         settings, _ = ImageProcessingMixin.get_image_processor_dict(model_id)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0]

@@ -43,13 +43,12 @@ class Features:
     def __init__(self, folder: Path, checksums: Sequence[str]) -> None:
         self.folder = folder
         self.checksums = list(checksums)
-        self._load = lru_cache(CLIPS_IN_MEMORY)(np.load)  # read, not mapped: a mapped file stays open
+        self._load = lru_cache(CLIPS_IN_MEMORY)(_read)
         self.dim: int = self[0].shape[1]
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
-        """(T, D) of a row's clip."""
-        features: NDArray[np.float16] = self._load(feature_file(self.folder, self.checksums[row]))
-        return features
+        """(T, D) of a row's clip. Raises UsageError for a file that cannot be read."""
+        return self._load(feature_file(self.folder, self.checksums[row]))
 
     def statistics(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation, (D,) each, over the frames of these rows, or of a thousand spread over them."""
@@ -121,6 +120,16 @@ def encode_missing(
             _write(feature_file(folder, checksums[row]), features)
         except OSError as error:
             raise UsageError(f"--dataset.feature_cache: {folder} cannot be written ({error})") from error
+
+
+def _read(path: Path) -> NDArray[np.float16]:
+    """Read, not mapped: a mapped file stays open."""
+    try:
+        with path.open("rb") as file:
+            features: NDArray[np.float16] = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); delete it, and its clip is encoded again") from error
+    return features
 
 
 def _write(path: Path, features: NDArray[np.float16]) -> None:

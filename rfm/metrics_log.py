@@ -59,10 +59,28 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's file; a killed run can leave half a line at its end."""
+    """The whole lines of a run's file; a killed run can leave half a line at its end.
+
+    Raises UsageError for a line that is none of ours.
+    """
     path = folder / FILE_NAME
     text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    lines = []
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            metrics = json.loads(line)
+            if not isinstance(metrics["step"], int) or not all(_is_number(value) for value in metrics.values()):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UsageError(f"{path}: line {number} is not one of metrics; delete it") from error
+        lines.append(metrics)
+    return lines
+
+
+def _is_number(value: object) -> bool:
+    return value is None or isinstance(value, int | float)
 
 
 def _open_tracker(name: str, folder: Path) -> tuple[Callable[[int, dict[str, float]], None], Callable[[], None]]:

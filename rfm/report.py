@@ -4,84 +4,91 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import fields, replace
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rfm.checkpoints import load_weights, read_state
-from rfm.config import TrainConfig
-from rfm.data import load_rows, split_rows
+from rfm.checkpoints import load_weights, read_seen_rows, read_state
+from rfm.data import load_rows
 from rfm.errors import UsageError
-from rfm.evaluation import evaluate, model_judge, table
+from rfm.evaluation import model_judge, table
 from rfm.metrics_log import read_metrics
 from rfm.model import make_model
 from rfm.plots import draw_history, draw_metrics, draw_trajectory
 from rfm.ranks import join_ranks
-from rfm.samples import Indices
+from rfm.splits import LEARNED, NEVER_SEEN, SIDES
 from rfm.training import evaluate_splits, flatten, prepare_data
 
 logger = logging.getLogger("rfm")
 
 
+METRICS_FILE = "metrics.json"
+ALL = "all"
+
+
 def write_report(
     checkpoint: Path, dataset: str, out: Path, *, all_rows: bool, max_trajectories: int, pictures: int
 ) -> None:
-    """Evaluate a checkpoint on a dataset and write the report into `out`.
+    """Evaluate a checkpoint on a dataset and write the report into `out`, in place of an earlier one.
+
+    Rows are judged apart by what they were to the run: learned from, held out, or never seen.
 
     Args:
         checkpoint: folder of a checkpoint; any number of processes may have saved it.
-        dataset: as `dataset_path` of the training configuration.
+        dataset: as `dataset_path` of the training configuration; it may be another than in training.
         out: folder of the report.
-        all_rows: take all rows for held out: right for a dataset that was not trained on.
+        all_rows: judge all rows as one split, whatever they were to the run.
         max_trajectories: per split, at most.
-        pictures: trajectories to draw, per split.
+        pictures: trajectories to draw, per split but that learned from.
 
     Raises UsageError where checkpoint or dataset is not one, `out` cannot be made, or the encoder is another than in
     training.
     """
-    state = read_state(checkpoint)
-    config = config_from(state["config"])
-    options = replace(config.dataset, encoder=state["encoder"])
+    state, seen = read_state(checkpoint), read_seen_rows(checkpoint)
+    options = replace(state.config.dataset, encoder=state.encoder)
     rows = load_rows(dataset)
     try:
         out.mkdir(parents=True, exist_ok=True)  # before minutes of judging
     except OSError as error:
         raise UsageError(f"--out: {out} cannot be made ({error})") from error
+    history = read_metrics(checkpoint.resolve().parent.parent)
     with join_ranks() as ranks:
-        eyes = {"encoder": state["fingerprints"]["encoder"]}  # the dataset may be another than in training
-        data = prepare_data(rows, options, config.model.max_frames, ranks, eyes)
-        model = make_model(config, state["feature_dim"])
+        eyes = {"encoder": state.fingerprints["encoder"]}  # the dataset may be another than in training
+        data = prepare_data(rows, options, state.config.model.max_frames, ranks, eyes)
+        model = make_model(state.config, data.views.features.dim)
         load_weights(checkpoint, model)
         judge = model_judge(ranks.shard(model), data.views, ranks)
 
-        to_draw: dict[str, Indices]
-        if all_rows:
-            everything = np.arange(len(rows))
-            to_draw = {"all": everything}
-            results = {"all": evaluate(judge, data.views, everything, everything, max_trajectories)}
-        else:
-            splits = split_rows(
-                rows, held_out_sessions=options.held_out_sessions, held_out_tasks=options.held_out_tasks
-            )
-            to_draw = {"held-out episodes": splits.held_out_episodes, "held-out tasks": splits.held_out_tasks}
-            results = evaluate_splits(judge, data.views, splits, max_trajectories)
-        for line in (f"{checkpoint}, step {state['step']}", *table(results)):
+        labels = seen.label(rows, data.views.features.checksums)
+        splits = {ALL: np.arange(len(rows))} if all_rows else labels
+        results = evaluate_splits(judge, data.views, splits, max_trajectories)
+        for line in (f"{checkpoint}, step {state.step}", *table(results)):
             logger.info(line)
 
-        (out / "metrics.json").write_text(json.dumps(flatten(results), indent=2).replace("NaN", "null") + "\n")
+        if ranks.is_main:
+            _remove_pictures(out)
+        (out / METRICS_FILE).write_text(json.dumps(flatten(results), indent=2).replace("NaN", "null") + "\n")
         draw_metrics(results, out / "metrics.png")
-        draw_history(read_metrics(checkpoint.resolve().parent.parent), out / "history.png")
-        for split, drawn in to_draw.items():
-            for number, row in enumerate(drawn[:: max(1, len(drawn) // max(pictures, 1))][:pictures]):
-                draw_trajectory(judge, data.views, int(row), out / f"{split.replace(' ', '-')}-{number}.png")
+        draw_history(history, out / "history.png")
+        for split, indices in splits.items():
+            if split == LEARNED:
+                continue
+            for number, row in enumerate(indices[:: max(1, len(indices) // max(pictures, 1))][:pictures]):
+                draw_trajectory(judge, data.views, int(row), out / f"{_stem(split)}-{number}.png")
     logger.info(f"Report: {out}")
 
 
-def config_from(saved: dict[str, Any]) -> TrainConfig:
-    """The configuration that a checkpoint was trained with."""
-    config = TrainConfig()
-    for section in fields(config):
-        setattr(config, section.name, replace(getattr(config, section.name), **saved[section.name]))
-    return config
+def _stem(split: str) -> str:
+    """How the names of a split's pictures begin."""
+    return split.replace(" ", "-")
+
+
+def _remove_pictures(out: Path) -> None:
+    """Those of an earlier report: the new one may have fewer, or other splits."""
+    name = re.compile(rf"({'|'.join(map(_stem, (*SIDES, NEVER_SEEN, ALL)))})-\d+\.png")
+    if (out / METRICS_FILE).exists():  # else there was no report, and such a file is somebody else's
+        for path in out.iterdir():
+            if name.fullmatch(path.name):
+                path.unlink()

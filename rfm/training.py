@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rfm.checkpoints import LAST, load_checkpoint, read_state, save_checkpoint
+from rfm.checkpoints import LAST, State, load_checkpoint, read_state, save_checkpoint
 from rfm.config import FREE_OPTIONS, DatasetConfig, TrainConfig
-from rfm.data import Rows, Splits, load_rows, split_rows
+from rfm.data import Rows, load_rows
 from rfm.encoders import choose_encoder, load_encoder
 from rfm.errors import UsageError
 from rfm.evaluation import Judge, Result, evaluate, model_judge, table
@@ -27,7 +27,8 @@ from rfm.losses import compute_losses
 from rfm.metrics_log import MetricsLog
 from rfm.model import RewardModel, make_model
 from rfm.ranks import Ranks
-from rfm.samples import Batch, TrainingPairs, Views, collate
+from rfm.samples import Batch, Indices, TrainingPairs, Views, collate
+from rfm.splits import HELD_OUT_EPISODES, LEARNED, SeenRows, Splits, split_rows
 
 logger = logging.getLogger("rfm")
 
@@ -91,13 +92,13 @@ def find_checkpoint(config: TrainConfig) -> Path | None:
         return None
     if config.training.resume == "never":
         raise UsageError(f"--training.resume: never, but {last} is there; choose another --training.output_dir")
-    before, now = read_state(last)["config"], asdict(config)
+    before, now = asdict(read_state(last).config), asdict(config)
     for section, options in now.items():
         for name, value in options.items():
-            if name not in FREE_OPTIONS[section] and before[section].get(name) != value:
+            if name not in FREE_OPTIONS[section] and before[section][name] != value:
                 raise UsageError(
                     f"--{section}.{name}: {value!r}, but the run in {config.training.output_dir} began with "
-                    f"{before[section].get(name)!r}; go back to that, or choose another --training.output_dir"
+                    f"{before[section][name]!r}; go back to that, or choose another --training.output_dir"
                 )
     return last.resolve()
 
@@ -152,14 +153,16 @@ def take_step(
     }
 
 
-def evaluate_splits(judge: Judge, views: Views, splits: Splits, max_trajectories: int) -> dict[str, dict[str, Result]]:
-    """Every metric on each split that has rows; what is wrong beside a held-out row is held out, too."""
-    held_out = np.concatenate(splits[1:])
-    results = {}
-    for name, rows in zip(("train", "held-out episodes", "held-out tasks"), splits, strict=True):
-        if len(rows):
-            results[name] = evaluate(judge, views, rows, rows if name == "train" else held_out, max_trajectories)
-    return results
+def evaluate_splits(
+    judge: Judge, views: Views, splits: Mapping[str, Indices], max_trajectories: int
+) -> dict[str, dict[str, Result]]:
+    """Every metric on each split that has rows; what is wrong beside a row not learned from is such a row, too."""
+    not_learned = np.concatenate([rows for name, rows in splits.items() if name != LEARNED])
+    return {
+        name: evaluate(judge, views, rows, rows if name == LEARNED else not_learned, max_trajectories)
+        for name, rows in splits.items()
+        if len(rows)
+    }
 
 
 def flatten(results: dict[str, dict[str, Result]]) -> dict[str, float]:
@@ -183,9 +186,9 @@ def train(config: TrainConfig, ranks: Ranks) -> None:
     if options.batch_size % ranks.size:
         raise UsageError(f"--training.batch_size: {options.batch_size} cannot be shared by {ranks.size} processes")
     checkpoint = find_checkpoint(config)
-    state = read_state(checkpoint) if checkpoint else {}
-    if checkpoint and config.dataset.encoder == "auto":
-        config.dataset.encoder = state["encoder"]
+    state = read_state(checkpoint) if checkpoint else None
+    if state and config.dataset.encoder == "auto":
+        config.dataset.encoder = state.encoder
     rows = load_rows(config.dataset.dataset_path)
     splits = split_rows(
         rows, held_out_sessions=config.dataset.held_out_sessions, held_out_tasks=config.dataset.held_out_tasks
@@ -193,9 +196,10 @@ def train(config: TrainConfig, ranks: Ranks) -> None:
     if not len(splits.train):
         raise UsageError("--dataset.held_out_sessions: nothing is left to train on; hold out less, or convert more")
     with ranks.raise_on_all():  # before hours of encoding
-        log = MetricsLog(output, from_step=state.get("step", 0), tracker=options.tracker, is_main=ranks.is_main)
+        log = MetricsLog(output, from_step=state.step if state else 0, tracker=options.tracker, is_main=ranks.is_main)
     with log:
-        data = prepare_data(rows, config.dataset, config.model.max_frames, ranks, state.get("fingerprints", {}))
+        learned_from = state.fingerprints if state else {}
+        data = prepare_data(rows, config.dataset, config.model.max_frames, ranks, learned_from)
         learn(config, data, splits, checkpoint, ranks, log)
 
 
@@ -205,6 +209,7 @@ def learn(
     """Take the steps after the checkpoint's, or all, with evaluations and checkpoints in between."""
     options, output, rows = config.training, Path(config.training.output_dir).expanduser(), data.views.rows
     pairs = TrainingPairs(data.views, splits.train, options.seed)
+    seen = SeenRows.of(rows, data.views.features.checksums, splits)
     model = make_model(config, data.views.features.dim)
     mean, std = data.views.features.statistics(splits.train)
     model.standardise(rows.text_vectors(splits.train), mean, std)
@@ -214,7 +219,7 @@ def learn(
     if checkpoint is not None:
         load_checkpoint(checkpoint, model, optimizer)
         state = read_state(checkpoint)
-        step, best = state["step"], state["best"]
+        step, best = state.step, state.best
         logger.info(f"Resumed {output} at step {step} of {options.steps}")
 
     def load_batch(step: int) -> Batch:
@@ -223,9 +228,8 @@ def learn(
         return collate(views, rows, data.views.features, options.feature_noise * std)
 
     def save(*, is_best: bool) -> None:
-        state = {"step": step, "best": best, "encoder": data.encoder, "fingerprints": data.fingerprints}
-        state |= {"feature_dim": data.views.features.dim, "config": asdict(config)}
-        save_checkpoint(output / CHECKPOINTS, model, optimizer, state, ranks, is_best=is_best)
+        state = State(step, best, data.encoder, data.fingerprints, config)
+        save_checkpoint(output / CHECKPOINTS, model, optimizer, state, seen, ranks, is_best=is_best)
 
     judge = model_judge(model, data.views, ranks)
     clock, clock_step = time.perf_counter(), step
@@ -248,8 +252,8 @@ def learn(
                 clock, clock_step = time.perf_counter(), step
             is_time_to_evaluate = is_last or step % options.evaluate_every == 0
             if is_time_to_evaluate:
-                results = evaluate_splits(judge, data.views, splits, config.evaluation.max_trajectories)
-                score = results.get("held-out episodes", results["train"])["rewound"].value
+                results = evaluate_splits(judge, data.views, splits.by_name(), config.evaluation.max_trajectories)
+                score = results.get(HELD_OUT_EPISODES, results[LEARNED])["rewound"].value
                 score = ranks.from_main(score)  # all ranks save, or none: the last bits of their scores may differ
                 is_best, best = score > best, max(score, best)
                 log.write(step, flatten(results))

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 import torch
 from tiny_dataset import EPISODES_PER_TASK, FRAMES, SIDE, TASKS, write_datasets
 
-from rfm.data import Rows, load_rows, read_clip, split_rows
+from rfm.data import Rows, load_rows, read_clip
 from rfm.encoders import Encoder, choose_encoder, load_encoder
 from rfm.errors import UsageError
 from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing, feature_file
@@ -82,41 +82,6 @@ def test_rows_that_share_a_text_share_its_vector(rows: Rows) -> None:
 
 def test_a_clip_is_read_as_its_frames(rows: Rows) -> None:
     assert read_clip(rows.clip_files(0)).shape == (FRAMES, SIDE, SIDE, 3)
-
-
-# Splits ----------------------------------------------------------------------------------------------------
-
-
-def test_no_session_and_no_task_is_on_two_sides(rows: Rows) -> None:
-    splits = split_rows(rows, held_out_sessions=0.3, held_out_tasks=0.3)
-
-    sessions = [{rows.rows[i].session for i in side} for side in splits[:2]]
-    assert not sessions[0] & sessions[1]
-    tasks = {rows.rows[i].task for i in splits.held_out_tasks}
-    assert tasks
-    assert not tasks & {rows.rows[i].task for side in splits[:2] for i in side}
-    assert sorted(np.concatenate(splits)) == list(range(len(rows)))
-
-
-def test_an_episode_stays_on_its_side_when_the_dataset_grows(root: Path, rows: Rows) -> None:
-    grown = load_rows(f"{root}/egodex")
-
-    def sides(rows: Rows) -> dict[str, int]:
-        splits = split_rows(rows, held_out_sessions=0.4, held_out_tasks=0.4)
-        return {rows.rows[i].id: number for number, side in enumerate(splits) for i in side}
-
-    assert sides(rows).items() <= sides(grown).items()
-
-
-def test_a_small_dataset_still_holds_something_out(rows: Rows) -> None:
-    splits = split_rows(rows, held_out_sessions=1e-9, held_out_tasks=1e-9)
-
-    assert len({rows.rows[i].session for i in splits.held_out_episodes}) == 1
-    assert len({rows.rows[i].task for i in splits.held_out_tasks}) == 1
-
-
-def test_a_share_of_0_holds_nothing_out(rows: Rows) -> None:
-    assert len(split_rows(rows, held_out_sessions=0, held_out_tasks=0).train) == len(rows)
 
 
 # Features --------------------------------------------------------------------------------------------------

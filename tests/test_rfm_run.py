@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import pickle
+import shutil
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +17,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
-from tiny_dataset import write_card, write_dataset, write_datasets
+from tiny_dataset import EPISODES_PER_TASK, write_card, write_dataset, write_datasets
 
 from rfm import training
 from rfm.checkpoints import read_state
@@ -33,7 +37,7 @@ HELD_OUT_TASK, HELD_OUT_TASKS = "wipe_table", 0.3  # its hash is below that shar
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The datasets `tiny`, and `single` of one task that is held out."""
     root = write_datasets(tmp_path_factory.mktemp("run") / "datasets", "tiny")
-    write_dataset(root, "single", tasks=[HELD_OUT_TASK])
+    write_dataset(root, "single", tasks=[HELD_OUT_TASK], first_seed=50)
     write_card(root, ["tiny", "single"])
     return root
 
@@ -70,8 +74,8 @@ def best_of(config: TrainConfig) -> Path:
     return Path(config.training.output_dir) / "checkpoints/best"
 
 
-def report(checkpoint: Path, dataset: str, out: Path, *, all_rows: bool = False) -> None:
-    write_report(checkpoint, dataset, out, all_rows=all_rows, max_trajectories=2, pictures=0)
+def report(checkpoint: Path, dataset: str, out: Path, *, all_rows: bool = False, pictures: int = 0) -> None:
+    write_report(checkpoint, dataset, out, all_rows=all_rows, max_trajectories=2, pictures=pictures)
 
 
 def use_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +139,7 @@ def test_a_report_needs_a_folder(root: Path, trained: TrainConfig, tmp_path: Pat
 # Told ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("all_rows", "split"), [(True, "all"), (False, "held-out tasks")])
+@pytest.mark.parametrize(("all_rows", "split"), [(True, "all"), (False, "never seen")])
 def test_a_dataset_with_nothing_to_train_on_can_be_judged(
     root: Path, trained: TrainConfig, tmp_path: Path, all_rows: bool, split: str
 ) -> None:
@@ -143,6 +147,87 @@ def test_a_dataset_with_nothing_to_train_on_can_be_judged(
 
     metrics: dict[str, Any] = json.loads((tmp_path / "metrics.json").read_text())
     assert {name.split("/")[0] for name in metrics} == {split}
+
+
+def test_a_report_says_what_its_checkpoint_has_never_seen(
+    trained: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown = write_datasets(tmp_path / "grown", "tiny")
+    write_dataset(grown, "later", tasks=["pour_water"], first_seed=100)
+    write_card(grown, ["tiny", "later"])
+    monkeypatch.setattr(logging.getLogger("rfm"), "propagate", True)
+    caplog.set_level(logging.INFO, "rfm")
+
+    report(best_of(trained), f"{grown}/tiny,{grown}/later", tmp_path)
+
+    metrics: dict[str, Any] = json.loads((tmp_path / "metrics.json").read_text())
+    assert {name.split("/")[0] for name in metrics} == {"train", "held-out episodes", "held-out tasks", "never seen"}
+    assert f"and never seen {EPISODES_PER_TASK}" in caplog.text
+
+
+def test_a_split_anew_does_not_change_what_a_checkpoint_held_out(
+    root: Path, trained: TrainConfig, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    report(best_of(trained), f"{root}/tiny", before)
+    shutil.copytree(best_of(trained).resolve(), tmp_path / "copy")
+    path = tmp_path / "copy/state.json"
+    saved = json.loads(path.read_text())
+    saved["config"]["dataset"] |= {"held_out_sessions": 0.5, "held_out_tasks": 0.0}
+    path.write_text(json.dumps(saved))
+
+    report(tmp_path / "copy", f"{root}/tiny", after)
+
+    assert (before / "metrics.json").read_text() == (after / "metrics.json").read_text()
+
+
+def test_a_report_takes_the_place_of_an_earlier_one(root: Path, trained: TrainConfig, tmp_path: Path) -> None:
+    report(best_of(trained), f"{root}/tiny", tmp_path, pictures=2)
+    (tmp_path / "notes-0.png").touch()
+    pictures = sorted(path.name for path in tmp_path.glob("*-*.png"))
+    assert pictures[:2] == ["held-out-episodes-0.png", "held-out-episodes-1.png"]
+
+    report(best_of(trained), f"{root}/tiny", tmp_path, all_rows=True, pictures=1)
+
+    assert sorted(path.name for path in tmp_path.glob("*-*.png")) == ["all-0.png", "notes-0.png"]
+
+
+def test_a_folder_without_a_report_keeps_its_pictures(root: Path, trained: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "train-0.png").touch()
+
+    report(best_of(trained), f"{root}/tiny", tmp_path)
+
+    assert (tmp_path / "train-0.png").exists()
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"loss": 1}', '{"step": 1, "loss": "high"}'])
+def test_a_damaged_line_of_metrics_is_named(root: Path, trained: TrainConfig, tmp_path: Path, line: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.training.output_dir, run, symlinks=True)
+    (run / "metrics.jsonl").write_text(f'{{"step": 1}}\n{line}\n')
+
+    with pytest.raises(UsageError, match=r"metrics\.jsonl: line 2 is not one of metrics; delete it"):
+        report(run / "checkpoints/best", f"{root}/tiny", tmp_path / "report")
+
+
+unpickled = list[str]()
+
+
+def test_training_resuming_and_judging_unpickle_nothing(root: Path, config: TrainConfig, tmp_path: Path) -> None:
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "pickle.find_class":
+            unpickled.append(".".join(arguments[-2:]))
+
+    sys.addaudithook(watch)  # for good: a hook cannot be taken away
+    pickle.loads(pickle.dumps(tmp_path))
+    assert unpickled
+    unpickled.clear()
+
+    train(config, ALONE)
+    train(config, ALONE)
+    report(best_of(config), f"{root}/tiny", tmp_path)
+
+    assert not unpickled
 
 
 def test_the_speed_is_that_of_learning_alone(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +255,7 @@ def test_the_main_rank_says_how_good_an_evaluation_was(config: TrainConfig) -> N
 
     train(config, Second(rank=0, size=1, device=torch.device("cpu"), bf16=False))
 
-    assert read_state(best_of(config))["best"] == -0.75
+    assert read_state(best_of(config)).best == -0.75
 
 
 def test_batches_come_in_the_order_of_their_steps() -> None:

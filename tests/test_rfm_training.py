@@ -18,11 +18,10 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
 from conftest import PROJECT, Convert, MiniEgoDex
+from safetensors.torch import load_file
 from tiny_dataset import write_datasets
 
-from rfm.checkpoints import load_weights, read_state
-from rfm.model import make_model
-from rfm.report import config_from
+from rfm.checkpoints import read_state
 
 pytestmark = pytest.mark.slow
 
@@ -72,12 +71,8 @@ def finish(arguments: list[str], environment: Mapping[str, str], cwd: Path = PRO
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """What the run's last checkpoint holds, read by one process."""
-    last = run / "checkpoints/last"
-    state = read_state(last)
-    model = make_model(config_from(state["config"]), state["feature_dim"])
-    load_weights(last, model)
-    return dict(model.state_dict())
+    """What the run's last checkpoint holds."""
+    return dict(load_file(run / "checkpoints/last/model.safetensors"))
 
 
 def start_and_kill(arguments: list[str], environment: Mapping[str, str], run: Path, *, after_step: int) -> None:
@@ -86,7 +81,7 @@ def start_and_kill(arguments: list[str], environment: Mapping[str, str], run: Pa
         arguments, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     last = run / "checkpoints/last"
-    while not last.exists() or read_state(last)["step"] < after_step:
+    while not last.exists() or read_state(last).step < after_step:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.002)
     process.kill()

@@ -39,13 +39,15 @@ def write_clip(path: Path, seed: int, frames: int = FRAMES) -> None:
         container.mux(stream.encode(None))
 
 
-def write_dataset(root: Path, name: str, *, tasks: Sequence[str] = TASKS, episodes: int = EPISODES_PER_TASK) -> None:
-    """The dataset `root`/`name`; two successive episodes of a task share a session."""
+def write_dataset(
+    root: Path, name: str, *, tasks: Sequence[str] = TASKS, episodes: int = EPISODES_PER_TASK, first_seed: int = 0
+) -> None:
+    """The dataset `root`/`name`; two successive episodes of a task share a session. Clips of equal seeds are equal."""
     rows: list[dict[str, object]] = []
     for task in tasks:
         for number in range(episodes):
             clip = f"{name}/batch_0000/trajectory_{len(rows):04d}.mp4"
-            write_clip(root / clip, seed=len(rows))
+            write_clip(root / clip, seed=first_seed + len(rows))
             rows.append(
                 {
                     "id": f"{name}-{task}-{number}",
