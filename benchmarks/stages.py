@@ -169,7 +169,7 @@ def main() -> None:
     for name, milliseconds in of_parent.items():
         print(f"| main process: {name} | {milliseconds:.1f} | {milliseconds:.1f} | {milliseconds:.1f} |")
     print()
-    print("\n".join(cost_model(sums["auto"], sum(of_parent.values()), mp4_bytes + hdf5_bytes)))
+    print("\n".join(cost_model(sums["exact"], sum(of_parent.values()), mp4_bytes + hdf5_bytes)))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class OutputConfig:
     resize: ResizeMode = "stretch"  # how 16:9 becomes a square
     center_crop: bool = False  # same as resize: center_crop
     use_video: bool = True  # one MP4 a clip; false: JPEG files
-    decode_scale: DecodeScale = "auto"  # decode at full size, at least twice the clip's (auto) or its own (fast)
+    decode_scale: DecodeScale = "exact"  # decode at full size, at least twice the clip's (auto) or its own (fast)
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
     actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres

@@ -21,18 +21,13 @@ from dataset_upload.errors import Reason
 from dataset_upload.mini_egodex.part import make_mini_egodex
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import plan_resize
+from dataset_upload.video.picture import Picture
 
 pytestmark = pytest.mark.slow
 
-FRAME_SIZE = 64
-# Between two frames of a clip lie some that the converter need not decode, whereas a plain decode does.
-OPTIONS = (
-    "--output.max_trajectories=-1",
-    f"--output.frame_size={FRAME_SIZE}",
-    "--output.max_frames=5",
-    "--output.decode_scale=exact",
-    "--output.episode_timeout_s=30",
-)
+# Between two frames of a clip lie some that the converter need not decode, whereas a plain decode does. All else that
+# decides the result is as it is by default.
+OPTIONS = ("--output.max_trajectories=-1", "--output.max_frames=5", "--output.episode_timeout_s=30")
 
 
 # Corruption ------------------------------------------------------------------------------------------------
@@ -50,6 +45,17 @@ def cut(path: Path, dice: random.Random) -> None:
     path.write_bytes(data[: dice.randrange(len(data))])
 
 
+def zero_in_keyframe(path: Path, dice: random.Random) -> None:
+    """Overwrite 512 bytes of a keyframe, as a lost sector of a disk does."""
+    with av.open(str(path)) as container:
+        keyframes = [(each.pos, each.size) for each in container.streams.video[0].index_entries if each.is_keyframe]
+    data = bytearray(path.read_bytes())
+    position, size = dice.choice(keyframes)
+    start = position + dice.randrange(size - 512)
+    data[start : start + 512] = bytes(512)
+    path.write_bytes(data)
+
+
 def both(spoil: Callable[[Path, random.Random], None]) -> Callable[[Path, Path, random.Random], None]:
     def act(hdf5: Path, mp4: Path, dice: random.Random) -> None:
         spoil(hdf5, dice)
@@ -58,24 +64,57 @@ def both(spoil: Callable[[Path, random.Random], None]) -> Callable[[Path, Path, 
     return act
 
 
-# What is done to an episode by the name of its task's folder, and how often.
-CORRUPTIONS: dict[str, tuple[int, Callable[[Path, Path, random.Random], None]]] = {
-    "hdf5_bits": (120, lambda hdf5, mp4, dice: flip_bits(hdf5, dice)),
-    "mp4_bits": (120, lambda hdf5, mp4, dice: flip_bits(mp4, dice)),
-    "bits_of_both": (40, both(flip_bits)),
-    "hdf5_cut": (20, lambda hdf5, mp4, dice: cut(hdf5, dice)),
-    "mp4_cut": (20, lambda hdf5, mp4, dice: cut(mp4, dice)),
+# What is done to an episode, by the name of its task's folder.
+CORRUPTIONS: dict[str, Callable[[Path, Path, random.Random], None]] = {
+    "hdf5_bits": lambda hdf5, mp4, dice: flip_bits(hdf5, dice),
+    "mp4_bits": lambda hdf5, mp4, dice: flip_bits(mp4, dice),
+    "bits_of_both": both(flip_bits),
+    "hdf5_cut": lambda hdf5, mp4, dice: cut(hdf5, dice),
+    "mp4_cut": lambda hdf5, mp4, dice: cut(mp4, dice),
+    "mp4_zeros": lambda hdf5, mp4, dice: zero_in_keyframe(mp4, dice),
 }
+
+
+class Plan(NamedTuple):
+    """How episodes are drawn and how often each corruption is done to one; what must come of it."""
+
+    size: tuple[int, int]  # width and height of the videos
+    frames: int
+    frame_size: int  # of the clips
+    counts: dict[str, int]
+    least_unnoticed: int  # corruptions that no container notices
+    least_rows: int
+
+
+PLANS = [
+    Plan(
+        size=(160, 90),
+        frames=30,
+        frame_size=64,
+        counts={"hdf5_bits": 120, "mp4_bits": 120, "bits_of_both": 40, "hdf5_cut": 20, "mp4_cut": 20},
+        least_unnoticed=50,
+        least_rows=100,
+    ),
+    # EgoDex's own size, at which more of a decoder takes part.
+    Plan(
+        size=(1920, 1080),
+        frames=52,
+        frame_size=256,
+        counts={"mp4_bits": 24, "mp4_zeros": 24},
+        least_unnoticed=40,
+        least_rows=10,
+    ),
+]
 
 
 def files(part: Path, key: str) -> tuple[Path, Path]:
     return part / f"{key}.hdf5", part / f"{key}.mp4"
 
 
-def corrupt_part(sound: Path, part: Path) -> list[str]:
+def corrupt_part(sound: Path, part: Path, counts: dict[str, int]) -> list[str]:
     """Write corrupted episodes; returns their keys, <corruption>/<number>, which are the seeds."""
     whole = sorted(sound.glob("*/*.hdf5"))
-    keys = [f"{name}/{number}" for name, (count, _) in CORRUPTIONS.items() for number in range(count)]
+    keys = [f"{name}/{number}" for name, count in counts.items() for number in range(count)]
     for key in keys:
         dice = random.Random(key)
         hdf5, mp4 = files(part, key)
@@ -83,8 +122,7 @@ def corrupt_part(sound: Path, part: Path) -> list[str]:
         original = dice.choice(whole)
         shutil.copy(original, hdf5)
         shutil.copy(original.with_suffix(".mp4"), mp4)
-        _, spoil = CORRUPTIONS[hdf5.parent.name]
-        spoil(hdf5, mp4, dice)
+        CORRUPTIONS[hdf5.parent.name](hdf5, mp4, dice)
     return keys
 
 
@@ -124,7 +162,7 @@ def decode_plainly(mp4: Path) -> list[av.VideoFrame]:
     return frames
 
 
-def plain_clip(mp4: Path, row: dict[str, Any], path: Path) -> bytes:
+def plain_clip(mp4: Path, row: dict[str, Any], frame_size: int, path: Path) -> bytes:
     """The clip of a row's frames, taken from a plain decode."""
     frames = decode_plainly(mp4)
     if len(frames) == row["source_num_frames"]:
@@ -132,8 +170,8 @@ def plain_clip(mp4: Path, row: dict[str, Any], path: Path) -> bytes:
     else:  # a frame between those of the clip was refused: the others are known by their time
         by_time = {round(float(frame.time or 0) - float(frames[0].time or 0), 6): frame for frame in frames}
         wanted = [by_time[round(time, 6)] for time in row["timestamps"]]
-    resize = plan_resize((wanted[0].width, wanted[0].height), "stretch", FRAME_SIZE)
-    write_mp4(map(resize.apply, wanted), path, fps=30, crf=18)
+    resize = plan_resize((wanted[0].width, wanted[0].height), "stretch", frame_size)
+    write_mp4(map(resize.apply, map(Picture.of_frame, wanted)), path, fps=30, crf=18)
     return path.read_bytes()
 
 
@@ -173,6 +211,7 @@ def descriptions(hdf5: Path) -> set[str]:
 
 
 class Fuzzed(NamedTuple):
+    plan: Plan
     part: Path
     keys: list[str]
     dataset: Dataset
@@ -180,18 +219,20 @@ class Fuzzed(NamedTuple):
     stdout: str
 
 
-@pytest.fixture(scope="module")
-def fuzzed(convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Fuzzed:
-    """More than 300 corrupted episodes, converted in one run of two workers."""
+@pytest.fixture(scope="module", params=PLANS, ids=lambda plan: "{}x{}".format(*plan.size))
+def fuzzed(request: pytest.FixtureRequest, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Fuzzed:
+    """Corrupted episodes, converted in one run of two workers."""
+    plan: Plan = request.param
     folder = tmp_path_factory.mktemp("fuzz")
-    make_mini_egodex(folder / "sound", episodes=6, size=(160, 90), frames=30)
-    keys = corrupt_part(folder / "sound", folder / "test")
-    run = convert(folder / "test", folder / "out", *OPTIONS, workers=2, exit_code=1)
-    return Fuzzed(folder / "test", keys, Dataset(folder / "out"), outcomes(folder / "out"), run.stdout)
+    make_mini_egodex(folder / "sound", episodes=6, size=plan.size, frames=plan.frames)
+    keys = corrupt_part(folder / "sound", folder / "test", plan.counts)
+    options = (*OPTIONS, f"--output.frame_size={plan.frame_size}")
+    run = convert(folder / "test", folder / "out", *options, workers=2, exit_code=1)
+    return Fuzzed(plan, folder / "test", keys, Dataset(folder / "out"), outcomes(folder / "out"), run.stdout)
 
 
 def test_every_corrupted_episode_is_done_skipped_or_failed(fuzzed: Fuzzed) -> None:
-    assert len(fuzzed.keys) >= 300
+    assert len(fuzzed.keys) == sum(fuzzed.plan.counts.values())
     assert sorted(fuzzed.outcomes) == sorted(fuzzed.keys)
     counts = [[status for status, _ in fuzzed.outcomes.values()].count(each) for each in ("done", "skipped", "failed")]
     assert sum(counts) == len(fuzzed.keys)
@@ -207,15 +248,17 @@ def test_none_crashes_hangs_or_surprises(fuzzed: Fuzzed) -> None:
 
 def test_many_corruptions_are_such_that_no_container_notices(fuzzed: Fuzzed) -> None:
     unnoticed = [key for key in fuzzed.keys if not containers_notice(*files(fuzzed.part, key))]
-    assert len(unnoticed) >= 50
+    assert len(unnoticed) >= fuzzed.plan.least_unnoticed
 
 
 def test_every_row_is_what_a_plain_read_of_its_corrupt_files_gives(fuzzed: Fuzzed, tmp_path: Path) -> None:
-    assert len(fuzzed.dataset.rows) > 100
+    assert len(fuzzed.dataset.rows) >= fuzzed.plan.least_rows
     for row in fuzzed.dataset.rows:
         hdf5, mp4 = files(fuzzed.part, row["source"])
         clip = (fuzzed.dataset.output_dir / row["frames"]).read_bytes()
-        assert clip == plain_clip(mp4, row, tmp_path / "clip.mp4"), f"other frames, seed {row['source']}"
+        assert clip == plain_clip(mp4, row, fuzzed.plan.frame_size, tmp_path / "clip.mp4"), (
+            f"other frames, seed {row['source']}"
+        )
         stored = {**fuzzed.dataset.hands[row["id"]], **row}
         for column, expected in plain_poses(hdf5, row["frame_indices"]).items():
             read = np.array(stored[column], dtype=expected.dtype)

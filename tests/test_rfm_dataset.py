@@ -280,6 +280,7 @@ def test_conversion_json_names_what_made_the_rows(description: dict[str, Any]) -
         "shortest_edge_size": None,
         "resize": "stretch",
         "use_video": True,
+        "decode_scale": "exact",
         "fps": 30,
         "crf": 18,
         "actions": ["hands", "fingertips", "camera"],
