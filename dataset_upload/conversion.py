@@ -50,6 +50,7 @@ class Conversion(NamedTuple):
     clip_bytes: int
     clip_sha256: str
     clip_cpu: str | None  # the processor's extensions that x264 used; None for JPEGs
+    is_drawn: bool  # the episode was not filmed
     note: str | None  # what had to be mended, in one line
     seconds: float  # that the conversion took
     fetched_bytes: int  # that this process has fetched from elsewhere since the conversion before
@@ -110,6 +111,7 @@ class Converter:
             clip_bytes=num_bytes,
             clip_sha256=sha256,
             clip_cpu=x264_cpu() if self.output.use_video else None,
+            is_drawn=trajectory["is_drawn"],
             note=trajectory["note"],
             seconds=seconds,
             fetched_bytes=fetched_bytes,

@@ -10,11 +10,9 @@ Nothing is read before it is asked for, so that a damaged dataset can be opened 
 from __future__ import annotations
 
 import io
-import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataset_upload.errors import UsageError
-from dataset_upload.ledger import DONE, rows_digest
+from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
 from dataset_upload.writers import dataset_info
 
 Array = NDArray[np.float64]
@@ -140,24 +138,14 @@ class FinishedDataset:
         return not (self.folder / "ledger.jsonl").exists() and not (self.folder / ".work").exists()
 
     @cached_property
-    def ledger(self) -> dict[str, dict[str, Any]]:
-        """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError.
-
-        A line that is no JSON was torn by a power cut: the converter passes it over, and so does this.
-        """
-        if self.is_copy:
-            return {}
-        entries = {}
-        for line in (self.folder / "ledger.jsonl").read_bytes().splitlines()[1:]:
-            with suppress(ValueError):
-                entry = json.loads(line)
-                entries[entry["key"]] = entry
-        return entries
+    def ledger(self) -> dict[str, Entry]:
+        """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError."""
+        return {} if self.is_copy else read_entries(self.folder / "ledger.jsonl")
 
     def ledger_digest(self) -> str:
         """The fingerprint of the rows that the ledger calls done, as conversion.json has it. Raises OSError."""
-        done = (entry for entry in self.ledger.values() if entry["status"] == DONE)
-        return rows_digest((entry["clip"], entry["clip_sha256"], entry["key"]) for entry in done)
+        done = (entry for entry in self.ledger.values() if entry.status == DONE)
+        return rows_digest((entry.clip, entry.clip_sha256, entry.key) for entry in done)
 
     @property
     def uses_video(self) -> bool:

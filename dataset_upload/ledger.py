@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import EpisodeError, UsageError
@@ -40,6 +40,7 @@ class Entry(NamedTuple):
     clip_bytes: int | None = None
     clip_sha256: str | None = None
     clip_cpu: str | None = None  # the processor's extensions that the clip's encoder used, where its bytes tell
+    drawn: bool | None = None  # True: the episode was not filmed
     seconds: float | None = None  # that the conversion took
 
     @property
@@ -63,6 +64,7 @@ class Entry(NamedTuple):
             clip_bytes=conversion.clip_bytes,
             clip_sha256=conversion.clip_sha256,
             clip_cpu=conversion.clip_cpu,
+            drawn=conversion.is_drawn or None,
             seconds=round(conversion.seconds, 3),
         )
 
@@ -177,11 +179,8 @@ class Ledger:
                 return 0
             self._check_header(first, settings, defaults)
             num_bytes = len(first)
-            for number, line in enumerate(file, start=2):
-                if not line.endswith(b"\n"):
-                    break
+            for number, (line, entry) in enumerate(_whole_lines(file), start=2):
                 num_bytes += len(line)
-                entry = self._entry(line)
                 if entry is not None:
                     self.entries[entry.key] = entry
                 else:
@@ -211,14 +210,12 @@ class Ledger:
         if stored != settings:
             raise UsageError(_difference(self._path.parent, stored, settings))
 
-    def _entry(self, line: bytes) -> Entry | None:
-        """What a line says; None if it is damaged."""
-        text, _, checksum = line.rpartition(_CHECKSUM)
-        if checksum != b'"%08x"}\n' % zlib.crc32(text):
-            return None
-        fields = json.loads(text.decode() + "}")
-        fields["source_versions"] = tuple(fields["source_versions"])
-        return Entry(**fields)
+
+def read_entries(path: Path) -> dict[str, Entry]:
+    """The last line about each episode, by its key; damaged lines are passed over. Raises OSError."""
+    with path.open("rb") as file:
+        file.readline()
+        return {entry.key: entry for _, entry in _whole_lines(file) if entry is not None}
 
 
 def has_entries(path: Path) -> bool:
@@ -235,6 +232,26 @@ def rows_digest(rows: Iterable[tuple[int, str | None, str]]) -> str:
 
 
 _CHECKSUM = b',"crc32":'
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[tuple[bytes, Entry | None]]:
+    """The lines about episodes, and what each says, None if it is damaged. A torn end is left out."""
+    for line in file:
+        if line.endswith(b"\n"):
+            yield line, _parse(line)
+
+
+def _parse(line: bytes) -> Entry | None:
+    text, _, checksum = line.rpartition(_CHECKSUM)
+    if checksum != b'"%08x"}\n' % zlib.crc32(text):
+        return None
+    try:
+        fields = json.loads(text.decode() + "}")
+        fields["source_versions"] = tuple(fields["source_versions"])
+        entry = Entry(**{name: fields[name] for name in Entry._fields if name in fields})
+    except (ValueError, TypeError, LookupError, RecursionError):  # written by hand
+        return None
+    return entry if isinstance(entry.key, str) and isinstance(entry.clip, int) else None
 
 
 def _with_checksum(json_object: bytes) -> bytes:

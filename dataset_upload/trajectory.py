@@ -46,6 +46,7 @@ class Trajectory(TypedDict):
     hands: HandPoses
     source: str  # episode key: <task>/<n>
     part: str  # the root folder's name: test, part1, …
+    is_drawn: bool  # not filmed: by make_mini_egodex, say
     note: str | None  # what had to be mended, in one line
     llm_description: str | None
     llm_description2: str | None

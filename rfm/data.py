@@ -6,6 +6,7 @@ frames = read_clip(rows.clip_files(0))  # (T, H, W, 3) uint8
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from dataclasses import dataclass
@@ -140,22 +141,44 @@ def _among(source: Source, name: str, path: str) -> tuple[Source, dict[str, str]
             f"--dataset.dataset_path: {path} is no dataset, nor the beginning of one's name: "
             f"{source.root / 'README.md'} {there}; convert one with python -m dataset_upload.generate_hf_dataset"
         )
+    drawn = [each for each in family if _is_drawn(source, each)]
+    if len(drawn) < len(family):
+        family = {each: pattern for each, pattern in family.items() if each not in drawn}
+        for each in drawn:
+            logger.info(f"Dataset {each} is left out: it is drawn, not filmed; name it alone to learn from it")
+    elif drawn:
+        logger.info(f"All there is was drawn, not filmed: {', '.join(drawn)}")
     if name:
         logger.info(f"{path} names a family: {', '.join(family)}")
     return source, family
 
 
+def _is_drawn(source: Source, name: str) -> bool:
+    """Whether conversion.json says that episodes of a dataset were drawn; datasets of other converters have none."""
+    for path in source.fetch(f"{name}/conversion.json"):
+        try:
+            return bool(json.loads(path.read_text(encoding="utf-8"))["counts"]["drawn"])
+        except (OSError, ValueError, TypeError, LookupError, RecursionError):  # nor is it one of ours
+            return False
+    return False
+
+
 def _datasets_of_card(card: Path) -> dict[str, str]:
-    """Name and table pattern of each dataset that a card's YAML lists; without the sidecars."""
+    """Name and table pattern of each dataset that a card's YAML lists; without the sidecars.
+
+    Raises UsageError where the card is not as a dataset card should be.
+    """
     import yaml
 
-    header = re.match(r"---\n(.*?)\n---\n", card.read_text(encoding="utf-8"), re.DOTALL) if card.exists() else None
-    configs = (yaml.safe_load(header[1]) or {}).get("configs", []) if header else []
-    return {
-        config["config_name"]: config["data_files"][0]["path"]
-        for config in configs
-        if not config["config_name"].endswith("_hands")
-    }
+    try:
+        text = card.read_text(encoding="utf-8") if card.exists() else ""
+        header = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+        configs = (yaml.safe_load(header[1]) or {}).get("configs") or [] if header else []
+        patterns = {str(config["config_name"]): str(config["data_files"][0]["path"]) for config in configs}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"--dataset.dataset_path: {card} is no dataset card that can be read ({reason})") from error
+    return {name: pattern for name, pattern in patterns.items() if not name.endswith("_hands")}
 
 
 def _snapshot(repo: str, pattern: str, revision: str | None = None) -> Path:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,12 @@ def ledger_lines(output_dir: Path, name: str = NAME) -> list[dict[str, Any]]:
     path = output_dir / name / "ledger.jsonl"
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines[1:] if line.endswith(b"\n")]
+
+
+def with_checksum(line: str) -> bytes:
+    """A line of a ledger, a JSON object, as the converter writes it."""
+    text = line.removesuffix("}").encode()
+    return b'%b,"crc32":"%08x"}\n' % (text, zlib.crc32(text))
 
 
 def outcomes(output_dir: Path, name: str = NAME) -> dict[str, tuple[str, str | None]]:

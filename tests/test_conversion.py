@@ -426,7 +426,9 @@ def test_the_demo_needs_no_data(command_environment: Mapping[str, str], tmp_path
         run = subprocess.run(command, cwd=tmp_path, env=command_environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
     assert "2 done in an earlier run" in run.stdout
-    dataset = Dataset(tmp_path / "egodex_dataset", "egodex_demo")
+    assert {path.name for path in tmp_path.iterdir()} == {"mini_egodex", "egodex_demo_dataset"}
+    dataset = Dataset(tmp_path / "egodex_demo_dataset", "egodex_demo")
+    assert json.loads((dataset.folder / "conversion.json").read_text())["counts"]["drawn"] == 2
     assert len(dataset.rows) == 2
     for row in dataset.rows:
         assert len(row["frame_indices"]) == 32

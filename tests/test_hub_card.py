@@ -110,7 +110,14 @@ def test_the_datasets_of_a_card_can_be_listed_and_left_out() -> None:
     assert "Ask before you use it." in bare
 
 
-@pytest.mark.parametrize("header", ["configs: [a", "configs: [a]", "- a list"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("configs: [a", "configs: [a]", "- a list", "configs: [{config_name: [a]}]", "date: 2026-99-99"),
+        "configs: " + 5000 * "[",
+    ],
+    ids=lambda header: header[:30],
+)
 def test_a_damaged_header_is_named(header: str) -> None:
     with pytest.raises(UsageError, match=r"README\.md: its .*header"):
         render_card(f"---\n{header}\n---\n", [])

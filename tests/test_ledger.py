@@ -10,10 +10,10 @@ import resource
 from pathlib import Path
 
 import pytest
-from reliability_helpers import in_fork
+from reliability_helpers import in_fork, with_checksum
 
 from dataset_upload.errors import UsageError
-from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, Ledger
+from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, Ledger, read_entries
 
 SETTINGS = {"output.max_frames": 32, "output.resize": "stretch"}
 
@@ -136,6 +136,29 @@ def test_a_damaged_line_costs_only_its_episode_and_is_reported(path: Path, caplo
     with caplog.at_level(logging.WARNING):
         assert read(path) == {"fold/0": DONE_ENTRY, "pour/0": FAILED_ENTRY}
     assert f"{path}, line 3 is damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", '{"key":"a/0"}', '{"source_versions":3}', "[]", '{"a":[' + 5000 * "["),
+        '{"key":3,"status":"done","clip":0,"source_bytes":1,"source_versions":[1]}',
+        '{"key":"a/0","status":"done","clip":"x","source_bytes":1,"source_versions":[1]}',
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_line_of_another_kind_is_damaged_whatever_its_checksum(path: Path, text: str) -> None:
+    with path.open("ab") as file:
+        file.write(with_checksum(text))
+    assert read(path) == ENTRIES
+
+
+def test_everyone_reads_the_same_out_of_a_damaged_ledger(path: Path) -> None:
+    content = path.read_bytes()
+    for place in range(content.index(b"\n") + 1, len(content), 7):
+        path.write_bytes(content[:place] + b"\x07" + content[place + 1 :])
+        entries = read_entries(path)
+        assert entries == read(path)
 
 
 def test_no_flipped_bit_changes_what_an_entry_says(path: Path) -> None:

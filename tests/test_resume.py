@@ -334,6 +334,13 @@ def write_zeros(name: str) -> Callable[[Path], None]:
     return act
 
 
+def write(name: str, text: str) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return act
+
+
 TABLE = "train-00000-of-00001.parquet"
 
 
@@ -349,6 +356,8 @@ TABLE = "train-00000-of-00001.parquet"
         pytest.param(cut_in_half(f"hands/{TABLE}"), 8, id="the hands cut short"),
         pytest.param(delete("conversion.json"), 0, id="conversion.json deleted"),
         pytest.param(cut_in_half("conversion.json"), 0, id="conversion.json cut short"),
+        pytest.param(write("conversion.json", "[]"), 0, id="conversion.json a list"),
+        pytest.param(write("conversion.json", '{"rows": 3}'), 0, id="conversion.json of another kind"),
         pytest.param(delete("../README.md"), 0, id="the card deleted"),
         pytest.param(delete(".work"), 0, id=".work deleted"),
         pytest.param(delete("ledger.jsonl"), 8, id="the ledger deleted"),
@@ -519,6 +528,25 @@ def test_a_dataset_that_was_deleted_leaves_the_card_with_the_next_run(finished: 
     shutil.rmtree(finished.output_dir / "other")
     finished.convert()
     assert card_configs(finished.output_dir) == [NAME, f"{NAME}_hands"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"{}", b'{"schema_version": 2, "dataset_name": "other"}', b"\xff\xfe", b"[" * 100_000, b"", None],
+    ids=lambda content: repr(content)[:40],
+)
+def test_a_damaged_description_harms_no_other_dataset_of_the_folder(finished: Finished, content: bytes | None) -> None:
+    """None: `other` is a copy made by hand, which names the dataset that it was copied from."""
+    if content is None:
+        shutil.copytree(finished.folder, finished.output_dir / "other")
+    else:
+        finished.convert(name="other")
+        (finished.output_dir / "other" / "conversion.json").write_bytes(content)
+    configs = card_configs(finished.output_dir)
+    replace_episode(finished.source, "add_remove_lid/0")
+    run = finished.convert()
+    assert f"Warning: {finished.output_dir}/other/conversion.json is damaged, or another dataset's" in run.stderr
+    assert card_configs(finished.output_dir) == configs
 
 
 def test_a_damaged_card_is_noticed_before_any_work(once: Finished, tmp_path: Path) -> None:

@@ -14,7 +14,16 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
-from tiny_dataset import EPISODES_PER_TASK, FRAMES, SIDE, TASKS, write_datasets
+from tiny_dataset import (
+    EPISODES_PER_TASK,
+    FRAMES,
+    SIDE,
+    TASKS,
+    mark_as_drawn,
+    write_card,
+    write_dataset,
+    write_datasets,
+)
 
 from rfm.data import Rows, load_rows, read_clip
 from rfm.encoders import Encoder, choose_encoder, load_encoder
@@ -60,6 +69,49 @@ def test_the_whole_folder_names_all_its_datasets(root: Path) -> None:
     assert sources(load_rows(str(root))) == {"egodex_a", "egodex_b", "other"}
 
 
+def names(rows: Rows) -> set[str]:
+    return {row.id.split("-")[0] for row in rows.rows}
+
+
+@pytest.fixture
+def partly_drawn(tmp_path: Path) -> Path:
+    """A folder of one dataset that is drawn and one that is not."""
+    root = tmp_path / "egodex_dataset"
+    for name in ("egodex_a", "egodex_b"):
+        write_dataset(root, name, tasks=["open_box"], episodes=1)
+    write_card(root, ["egodex_a", "egodex_b"])
+    mark_as_drawn(root, "egodex_b")
+    return root
+
+
+@pytest.mark.parametrize("path", ["egodex", ""])
+def test_a_family_leaves_out_what_is_drawn_and_says_so(
+    partly_drawn: Path, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    with caplog.at_level("INFO", "rfm"):
+        assert names(load_rows(f"{partly_drawn}/{path}")) == {"egodex_a"}
+    assert "Dataset egodex_b is left out: it is drawn" in caplog.text
+
+
+def test_a_drawn_dataset_that_is_named_is_used(partly_drawn: Path) -> None:
+    assert names(load_rows(f"{partly_drawn}/egodex_b")) == {"egodex_b"}
+
+
+def test_a_family_of_drawn_datasets_is_used_and_it_is_said(
+    partly_drawn: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark_as_drawn(partly_drawn, "egodex_a")
+    with caplog.at_level("INFO", "rfm"):
+        assert names(load_rows(f"{partly_drawn}/egodex")) == {"egodex_a", "egodex_b"}
+    assert "All there is was drawn, not filmed: egodex_a, egodex_b" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"counts": 3}', '{"counts": {"drawn": 0}}', "\udcff"])
+def test_a_description_of_another_kind_says_nothing_of_drawing(partly_drawn: Path, text: str) -> None:
+    (partly_drawn / "egodex_b" / "conversion.json").write_text(text, errors="surrogateescape")
+    assert names(load_rows(f"{partly_drawn}/egodex")) == {"egodex_a", "egodex_b"}
+
+
 def test_commas_separate_datasets(root: Path) -> None:
     assert sources(load_rows(f"{root}/egodex_b,{root}/other")) == {"egodex_b", "other"}
 
@@ -68,6 +120,17 @@ def test_a_dataset_without_a_card_is_found_by_its_tables(root: Path, tmp_path: P
     (tmp_path / "egodex_a").symlink_to(root / "egodex_a")
 
     assert len(load_rows(f"{tmp_path}/egodex_a")) == ROWS
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["- a list", "configs: 3", "configs: [3]", "configs: [{config_name: a}]", "configs: [", "date: 2026-99-99"],
+)
+def test_a_card_of_another_kind_is_refused_in_one_line(tmp_path: Path, header: str) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{header}\n---\n")
+    with pytest.raises(UsageError, match=r"README\.md is no dataset card that can be read") as error:
+        load_rows(f"{tmp_path}/a")
+    assert "\n" not in str(error.value)
 
 
 def test_a_path_that_names_nothing_is_refused_with_what_there_is(root: Path) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Convert, Dataset, MiniEgoDex
+from reliability_helpers import with_checksum
 
 from dataset_upload.validate_dataset import main
 from dataset_upload.validation.dataset_checks import DATASET_CHECKS
@@ -25,6 +26,10 @@ Row = dict[str, Any]
 
 NAMES = [check.__name__ for check in (*DATASET_CHECKS, *TRAJECTORY_CHECKS)]
 NEED_THE_CLIP = {name for name in NAMES if name.startswith("clip")} | {"intrinsics_sane"}
+
+
+def ledger_line(entry: dict[str, Any]) -> bytes:
+    return with_checksum(json.dumps({name: value for name, value in entry.items() if name != "crc32"}))
 
 
 class Copy:
@@ -59,7 +64,8 @@ class Copy:
         for entry in entries:
             if entry["key"] == source:
                 entry.update(values)
-        self.ledger.write_text("\n".join([lines[0], *map(json.dumps, entries)]) + "\n")
+        first = f"{lines[0]}\n".encode()
+        self.ledger.write_bytes(first + b"".join(map(ledger_line, entries)))
 
     def fingerprint(self) -> str:
         entries = map(json.loads, self.ledger.read_text().splitlines()[1:])
@@ -169,8 +175,14 @@ def same_id_twice(copy: Copy) -> None:
 def one_more_done(copy: Copy) -> None:
     entry: dict[str, object] = {"key": "fold_towel/7", "status": "done", "clip": 99, "source_bytes": 1, "clip_bytes": 1}
     entry["clip_sha256"] = "0" * 64
-    with copy.ledger.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
+    entry["source_versions"] = [1]
+    with copy.ledger.open("ab") as file:
+        file.write(ledger_line(entry))
+
+
+def give_another_reason(copy: Copy) -> None:
+    entries = map(json.loads, copy.ledger.read_text().splitlines()[1:])
+    copy.change_entry(next(e["key"] for e in entries if e.get("reason") == "missing mp4"), reason="bad weather")
 
 
 def stray_clip(copy: Copy) -> None:
@@ -197,7 +209,7 @@ BREAKS: dict[str, tuple[Callable[[Copy], object], set[str]]] = {
     "clips_as_in_ledger": (lambda c: c.change_entry(c.first["source"], clip_bytes=7), {"ledger_agrees"}),
     "no_stray_clips": (stray_clip, set()),
     "ledger_agrees": (one_more_done, {"fingerprint_agrees"}),
-    "reasons_known": (lambda c: c.edit(c.ledger, b"missing mp4", b"bad weather"), {"ledger_agrees"}),
+    "reasons_known": (give_another_reason, {"ledger_agrees"}),
     "counts_agree": (lambda c: c.change_description(lambda d: d["counts"].update(tasks=1)), set()),
     "fingerprint_agrees": (lambda c: c.change_description(lambda d: d.update(rows="0" * 64)), set()),
     "card_agrees": (lambda c: c.edit(c.root / "README.md", b"config_name: egodex_test\n", b"config_name: x\n"), set()),

@@ -248,8 +248,8 @@ def test_the_reports_files_lie_beside_it(dataset: FinishedDataset, tmp_path: Pat
     page = build_report(dataset, tmp_path)
     for entry in dataset.ledger.values():
         for ending in ("jpg", "mp4", "js"):
-            path = tmp_path / "media" / "batch_0000" / f"trajectory_{entry['clip']:04d}.{ending}"
-            assert path.is_file() is (entry["status"] == "done")
+            path = tmp_path / "media" / "batch_0000" / f"trajectory_{entry.clip:04d}.{ending}"
+            assert path.is_file() is (entry.status == "done")
     assert not re.search(r'(src|href)="(?!data:|#)', page.read_text())
     assert "http" not in re.sub(r'"http://www.w3.org/2000/svg"', "", page.read_text())
 

@@ -86,7 +86,7 @@ class Tables:
             for number in numbers:
                 row, clip = random_row(number, version, num_frames), incoming / f"{number}.mp4"
                 clip.write_bytes(b"clip")
-                conversion = Conversion(row, clip, (256, 256), 4, "sha256", "AVX2", None, 0.1, 0)
+                conversion = Conversion(row, clip, (256, 256), 4, "sha256", "AVX2", False, None, 0.1, 0)
                 job = Job(None, row["source"], number, row["frames"], (1, (1,)))
                 self.writer.add(job, conversion, lang_vector=np.full(384, number, np.float32))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,6 +78,12 @@ def write_dataset(
         ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema), root / name / "train-00000-of-00001.parquet")
+
+
+def mark_as_drawn(root: Path, *names: str) -> None:
+    """conversion.json of these datasets, as the converter writes it for drawn episodes."""
+    for name in names:
+        (root / name / "conversion.json").write_text(json.dumps({"counts": {"done": 1, "drawn": 1}}))
 
 
 def write_card(root: Path, names: Sequence[str]) -> None:

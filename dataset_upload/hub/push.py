@@ -52,8 +52,8 @@ def _head(repo: HubRepo) -> str:
     return str(patiently(lambda: repo.api.dataset_info(repo.repo_id)).sha)
 
 
-def _read(repo: HubRepo, path: str, revision: str) -> str | None:
-    """A small text file of the repo; None if it has none of this name."""
+def _read(repo: HubRepo, path: str, revision: str) -> bytes | None:
+    """A small file of the repo; None if it has none of this name."""
     with tempfile.TemporaryDirectory() as cache:
         try:
             file = patiently(
@@ -63,7 +63,16 @@ def _read(repo: HubRepo, path: str, revision: str) -> str | None:
             )
         except RemoteEntryNotFoundError:
             return None
-        return Path(file).read_text(encoding="utf-8")
+        return Path(file).read_bytes()
+
+
+def _read_card(repo: HubRepo, revision: str) -> str | None:
+    """The repo's card; None if it has none. Raises UsageError where it is no text."""
+    content = _read(repo, CARD, revision)
+    try:
+        return None if content is None else content.decode()
+    except UnicodeError as error:
+        raise UsageError(f"{repo.url}: its {CARD} is not UTF-8 text; correct it") from error
 
 
 # The steps of a push
@@ -138,7 +147,7 @@ def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
 
 def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> tuple[str, str]:
     """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
-    card = _read(repo, CARD, revision)
+    card = _read_card(repo, revision)
     base = without_datasets(read_card(datasets[0].folder.parent)) if card is None else card
     descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
     return card or "", _with_datasets(repo, base, revision, descriptions)
@@ -154,9 +163,10 @@ def _with_datasets(
 ) -> str:
     """A card with these datasets, by name, beside those that it lists already and that are still in the repo."""
     names = [name for name in listed_datasets(card) if name not in descriptions and name not in without]
-    others = {name: _read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) for name in names}
-    gone = [*without, *(name for name, text in others.items() if text is None)]
-    listed = descriptions | {name: dataset_info.parse(text) for name, text in others.items() if text is not None}
+    contents = {name: _read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) for name in names}
+    others = {name: dataset_info.parse(content, name) for name, content in contents.items() if content is not None}
+    gone = [*without, *sorted(contents.keys() - others.keys())]
+    listed = descriptions | others
     known = [description for _, description in sorted(listed.items()) if description is not None]
     return render_card(card, known, gone=gone, location=repo.repo_id)
 
@@ -164,7 +174,7 @@ def _with_datasets(
 def _take_off_card(repo: HubRepo, dataset: PushedDataset) -> None:
     """Have the repo's card name a dataset no longer, so that nobody loads it while it is not whole."""
     revision = _head(repo)
-    card = _read(repo, CARD, revision)
+    card = _read_card(repo, revision)
     if card is not None and dataset.folder.name in listed_datasets(card):
         shortened = _with_datasets(repo, card, revision, {}, without=[dataset.folder.name])
         repo.api.create_commit(

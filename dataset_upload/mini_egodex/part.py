@@ -15,6 +15,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from dataset_upload.console.progress import progress as show_progress
+from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY
 from dataset_upload.mini_egodex.camera import Array, intrinsics, project
 from dataset_upload.mini_egodex.canvas import Canvas
 from dataset_upload.mini_egodex.frame_code import LARGEST, read_frame_number
@@ -89,10 +90,11 @@ def _session(seed: int, task: str, number: int) -> _Session:
 
 
 def _annotation(task: str, scene: Scene, session: _Session, reverse: bool) -> dict[str, object]:
-    """The HDF5's attributes, with EgoDex's types."""
+    """The HDF5's attributes, with EgoDex's types; and one that says that the episode is drawn."""
     kind, words = TASKS[task], scene.words | {"table": TABLES[session.look.table][0]}
     text = h5py.string_dtype()
     attributes: dict[str, object] = {
+        DRAWN_BY: "dataset_upload.make_mini_egodex",
         "annotated": np.bool_(True),
         "annotator_version": np.float64(0.3 if kind.newer else 0.2),
         "environment": f"{session.look.table}, position:sitting, background:{session.look.background}",

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from dataset_upload.errors import Reason
 from dataset_upload.finished_dataset import FinishedDataset
-from dataset_upload.ledger import DONE, FAILED, SKIPPED, rows_digest
+from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, rows_digest
+from dataset_upload.writers.card import card_configs, read_card
 from dataset_upload.writers.rfm import HANDS_SCHEMA, READABLE_VERSIONS, clip_path, main_schema
 
 DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
@@ -148,19 +149,19 @@ def clips_as_in_ledger(dataset: FinishedDataset) -> Iterator[str]:
         entry = dataset.ledger.get(source)
         if entry is None:
             continue  # ledger_agrees says so
-        place = clip_path(dataset.name, entry["clip"], use_video=dataset.uses_video)
+        place = clip_path(dataset.name, entry.clip, use_video=dataset.uses_video)
         if not all(path == place or path.startswith(f"{place}/") for path in paths):
             yield f"{source}: its clip is {paths[0]}, by the ledger it is {place}"
             continue
         num_bytes = sum(file.stat().st_size for path in paths if (file := dataset.root / path).is_file())
-        if num_bytes != entry["clip_bytes"]:
-            yield f"{source}: {place} has {num_bytes:,} bytes, by the ledger {entry['clip_bytes']:,}"
+        if num_bytes != entry.clip_bytes:
+            yield f"{source}: {place} has {num_bytes:,} bytes, by the ledger {entry.clip_bytes:,}"
 
 
 def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
     """The ledger calls those episodes done that have a row, and has conversion.json's counts and bytes."""
     rows, entries = set(dataset.column("source")), list(dataset.ledger.values())
-    done = [entry for entry in entries if entry["status"] == DONE]
+    done = [entry for entry in entries if entry.status == DONE]
     yield from (f"{key}: has a row, but the ledger does not call it done" for key in sorted(rows - _keys(done)))
     yield from (f"{key}: done, says the ledger, but it has no row" for key in sorted(_keys(done) - rows))
     counts, sizes = dataset.description["counts"], dataset.description["bytes"]
@@ -169,8 +170,8 @@ def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
             "done": (counts[DONE], len(done)),
             "skipped": (counts[SKIPPED], _reasons(entries, SKIPPED)),
             "failed": (counts[FAILED], _reasons(entries, FAILED)),
-            "source bytes": (sizes["source"], sum(entry["source_bytes"] for entry in done)),
-            "clip bytes": (sizes["clips"], sum(entry["clip_bytes"] for entry in done)),
+            "source bytes": (sizes["source"], sum(entry.source_bytes for entry in done)),
+            "clip bytes": (sizes["clips"], sum(entry.clip_bytes or 0 for entry in done)),
         }
     )
 
@@ -178,8 +179,8 @@ def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
 def reasons_known(dataset: FinishedDataset) -> Iterator[str]:
     """Every episode without a row has a reason, one that this version knows."""
     for source, entry in dataset.ledger.items():
-        if entry["status"] != DONE and entry.get("reason") not in [*Reason]:
-            yield f"{source}: {entry['status']} for the reason {entry.get('reason')!r}"
+        if entry.status != DONE and entry.reason not in [*Reason]:
+            yield f"{source}: {entry.status} for the reason {entry.reason!r}"
 
 
 def counts_agree(dataset: FinishedDataset) -> Iterator[str]:
@@ -206,12 +207,8 @@ def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
 
 def card_agrees(dataset: FinishedDataset) -> Iterator[str]:
     """The card makes both tables loadable by name, and counts as many trajectories as there are rows."""
-    import yaml
-
-    card = (dataset.root / "README.md").read_text(encoding="utf-8")
-    header = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
-    configs = (yaml.safe_load(header[1]) or {}).get("configs", []) if header else []
-    stored = {config.get("config_name"): config.get("data_files") for config in configs}
+    card = read_card(dataset.root)
+    stored = {config.get("config_name"): config.get("data_files") for config in card_configs(card)}
     for config, table in ((dataset.name, ""), (f"{dataset.name}_hands", "hands/")):
         expected = [{"split": "train", "path": f"{dataset.name}/{table}train-*.parquet"}]
         if stored.get(config) != expected:
@@ -252,8 +249,8 @@ def _is_packed(dataset: FinishedDataset) -> bool:
     return dataset.is_copy and not any(dataset.folder.glob("batch_*"))
 
 
-def _keys(entries: list[dict[str, Any]]) -> set[str]:
-    return {entry["key"] for entry in entries}
+def _keys(entries: list[Entry]) -> set[str]:
+    return {entry.key for entry in entries}
 
 
 def _differences(told_and_found: dict[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -266,5 +263,5 @@ def _sha256(contents: list[bytes]) -> str:
     return hashlib.sha256(b"".join(contents)).hexdigest()
 
 
-def _reasons(entries: list[dict[str, Any]], status: str) -> dict[str, int]:
-    return dict(Counter(entry["reason"] for entry in entries if entry["status"] == status))
+def _reasons(entries: list[Entry], status: str) -> dict[str, int]:
+    return dict(Counter(entry.reason or status for entry in entries if entry.status == status))

@@ -24,7 +24,8 @@ class Case:
         self.source = trajectory.source
         self.settings: dict[str, Any] = dataset.description["settings"]
         self.action_names: list[str] = dataset.description["action_names"]
-        self.sha256 = dataset.ledger.get(self.source, {}).get("clip_sha256")
+        entry = dataset.ledger.get(self.source)
+        self.sha256 = entry.clip_sha256 if entry else None
         self._trajectory = trajectory
 
     @cached_property

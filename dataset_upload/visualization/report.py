@@ -81,9 +81,9 @@ def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[
         # By column: a tenth of the letters that a list of objects would take.
         "trajectories": {key: [fact[key] for fact in numbered] for key in (numbered[0] if numbered else ())},
         "unconverted": [
-            {key: entry.get(key) for key in ("key", "status", "reason", "message")}
+            {key: getattr(entry, key) for key in ("key", "status", "reason", "message")}
             for entry in dataset.ledger.values()
-            if entry["status"] != DONE
+            if entry.status != DONE
         ],
     }
 
@@ -129,7 +129,7 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
         "duration": _number(float(trajectory.times[-1])),
         "seconds": _number(row["source_num_frames"] / row["source_fps"]),
         "clipBytes": sum(map(len, trajectory.clip_contents())),
-        "convertSeconds": dataset.ledger.get(trajectory.source, {}).get("seconds"),
+        "convertSeconds": entry.seconds if (entry := dataset.ledger.get(trajectory.source)) else None,
         "paths": [_number(path) for path in found.paths],
         "topSpeeds": [_number(speed) for speed in found.top_speeds],
         "radii": [_number(radius) for radius in found.radii],

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset_upload.console.logs import logger
 from dataset_upload.errors import UsageError
 from dataset_upload.locks import exclusive_lock
 from dataset_upload.writers import dataset_info
@@ -31,9 +32,16 @@ def update_card(output_dir: Path) -> None:
     with exclusive_lock(output_dir / ".card.lock", wait=True):
         existing = check_card(output_dir)
         folders = sorted(folder for folder in output_dir.iterdir() if (folder / dataset_info.FILE_NAME).exists())
-        descriptions = [description for folder in folders if (description := dataset_info.read(folder))]
+        descriptions = {folder: dataset_info.read(folder) for folder in folders}
+        for folder, description in descriptions.items():
+            if description is None:
+                logger.warning(
+                    f"Warning: {folder / dataset_info.FILE_NAME} is damaged, or another dataset's; the card says of "
+                    f"{folder.name} what it said before"
+                )
+        known = [description for description in descriptions.values() if description is not None]
         gone = set(listed_datasets(existing)) - {folder.name for folder in folders}
-        write_whole(output_dir / FILE_NAME, render_card(existing, descriptions, gone=gone))
+        write_whole(output_dir / FILE_NAME, render_card(existing, known, gone=gone))
 
 
 def check_card(output_dir: Path) -> str:
@@ -101,9 +109,14 @@ def render_card(
     return f"---\n{header}---\n{text}"
 
 
+def card_configs(card: str) -> list[dict[str, Any]]:
+    """The configs of a card, as they stand. Raises UsageError where its YAML header is damaged."""
+    return _split(card)[0].get("configs") or []
+
+
 def listed_datasets(card: str) -> list[str]:
     """The names of the datasets that a card's configs make loadable, without their sidecars."""
-    names = (str(config.get("config_name")) for config in _split(card)[0].get("configs") or [])
+    names = (str(config.get("config_name")) for config in card_configs(card))
     return [name for name in names if not name.endswith("_hands")]
 
 
@@ -132,12 +145,16 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
         return {}, card
     try:
         metadata = yaml.safe_load(match[1] or "") or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2026-99-99
         raise UsageError(f"{FILE_NAME}: its header is not valid YAML; correct it") from error
     configs = (metadata.get("configs") or []) if isinstance(metadata, dict) else None
-    if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
+    if not isinstance(configs, list) or not all(isinstance(config, dict) and _has_name(config) for config in configs):
         raise UsageError(f"{FILE_NAME}: its YAML header is no mapping with a list of configs; correct it")
     return metadata, match[2]
+
+
+def _has_name(config: dict[str, Any]) -> bool:
+    return isinstance(config.get("config_name"), str | None)
 
 
 def _configs(name: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dataset_upload import __version__
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Ledger
-from dataset_upload.writers.rfm import READABLE_VERSIONS, SCHEMA_VERSION
+from dataset_upload.writers.rfm import SCHEMA_VERSION
 from dataset_upload.writers.whole_file import write_whole
 
 FILE_NAME = "conversion.json"
@@ -37,6 +37,7 @@ def describe(
         "settings": settings,
         "counts": {
             DONE: len(done),
+            "drawn": sum(entry.drawn is True for entry in done),
             SKIPPED: dict(sorted(ledger.count_reasons(SKIPPED).items())),
             FAILED: dict(sorted(ledger.count_reasons(FAILED).items())),
             "tasks": len({entry.key.split("/")[-2] for entry in done}),
@@ -59,22 +60,44 @@ def describe(
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The `conversion.json` of a dataset's folder; None where there is none that can be read."""
+    """The `conversion.json` of a dataset's folder; None where there is none, or it is not what it should be."""
     try:
-        description: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        content = (folder / FILE_NAME).read_bytes()
+    except OSError:
         return None
-    return description
+    return parse(content, folder.name)
 
 
-def parse(text: str) -> dict[str, Any] | None:
-    """What a `conversion.json` that comes from elsewhere says; None where it is not one of ours."""
+def parse(content: bytes, name: str) -> dict[str, Any] | None:
+    """What the `conversion.json` of a dataset says; None where it is damaged, another's, or not as it should be."""
     try:
-        description = json.loads(text)
-    except ValueError:
+        description = json.loads(content)
+    except (ValueError, RecursionError):
         return None
-    is_ours = isinstance(description, dict) and description.get("schema_version") in READABLE_VERSIONS
-    return description if is_ours else None
+    is_right = _is_like(description, _READ) and description["dataset_name"] == name
+    return description if is_right else None
+
+
+# What is read of a description, and its types: whoever has one may rely on these.
+_READ = {
+    "dataset_name": str,
+    "schema_version": int,
+    "settings": {"max_frames": int, "use_video": bool, "fps": int},
+    "counts": {DONE: int, SKIPPED: dict, FAILED: dict, "tasks": int},
+    "bytes": {"source": int, "clips": int},
+    "rows": str,
+    "action_names": [str],
+    "action_statistics": dict,
+    "hand_joints": [str],
+}
+
+
+def _is_like(value: Any, kind: Any) -> bool:
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(name in value and _is_like(value[name], kind[name]) for name in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is_like(each, kind[0]) for each in value)
+    return isinstance(value, kind)
 
 
 def write(folder: Path, description: dict[str, Any]) -> None:

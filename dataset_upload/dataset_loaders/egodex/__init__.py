@@ -19,7 +19,7 @@ from dataset_upload.dataset_loaders.egodex.actions import (
     action_poses,
     hand_poses,
 )
-from dataset_upload.dataset_loaders.egodex.annotation import Annotation, open_annotation
+from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY, Annotation, open_annotation
 from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
 from dataset_upload.dataset_loaders.egodex.byte_source import take_fetched_bytes
 from dataset_upload.errors import EpisodeError, Reason
@@ -134,6 +134,7 @@ class EgoDexLoader:
                 },
                 source=episode.key,
                 part=episode.part,
+                is_drawn=annotation.text(DRAWN_BY) is not None,
                 note=note,
                 llm_description=annotation.text("llm_description"),
                 llm_description2=annotation.text("llm_description2"),
