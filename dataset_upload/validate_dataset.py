@@ -3,8 +3,8 @@
     python -m dataset_upload.validate_dataset egodex_dataset --name egodex_test --sample_size 200
 
 Tables, ledger and card are checked whole. Clips are decoded, and poses looked into, for a sample of evenly spaced
-trajectories; `--sample_size all` takes every one. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage,
-130 interrupted.
+trajectories; `--sample_size all` takes every one. `--against SOURCE` compares these with the files that they were made
+of. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,10 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from dataset_upload.console.interrupts import until_interrupted
     from dataset_upload.finished_dataset import open_dataset
+    from dataset_upload.validation.against_source import compare
     from dataset_upload.validation.findings import print_table, validate
+    from dataset_upload.validation.source_files import SourceFiles
 
     dataset = open_dataset(options.folder, options.name)
+    files = None if options.against is None else SourceFiles(options.against)
     findings = list(until_interrupted(validate(dataset, options.sample_size)))
+    if files is not None:
+        findings += compare(dataset, files, options.sample_size)
     counts = Counter(finding.outcome for finding in findings)
     passed = counts["fail"] == 0
     if options.json:
@@ -59,6 +64,11 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         type=number_from(1, or_all=True),
         default=100,
         help="trajectories whose clips are decoded and poses looked into (default: 100)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="SOURCE",
+        help="compare the sample's poses, texts and frames with the part that it was made of, a folder or a zip",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser.parse(argv)

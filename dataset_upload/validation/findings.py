@@ -23,6 +23,7 @@ class Finding:
         check: its name.
         holds: what holds if it passed.
         outcome: "pass", "fail" or "skip"; skipped is what needs the ledger, in a copy from the Hub, which has none.
+        measured: the number that decided, with its unit; empty where there is none.
         num_offenders: how many things are wrong.
         offenders: the first of them, one line each.
     """
@@ -30,6 +31,7 @@ class Finding:
     check: str
     holds: str
     outcome: str = "pass"
+    measured: str = ""
     num_offenders: int = 0
     offenders: list[str] = field(default_factory=list)
 
@@ -44,11 +46,12 @@ class Finding:
             return
         try:
             for offender in offenders:
-                self._note(where + offender)
+                self.note(where + offender)
         except Exception as error:
-            self._note(where + _describe(error))
+            self.note(where + describe(error))
 
-    def _note(self, offender: str) -> None:
+    def note(self, offender: str) -> None:
+        """Count one thing that is wrong."""
         self.outcome = "fail"
         self.num_offenders += 1
         if len(self.offenders) < _OFFENDERS_SHOWN:
@@ -82,11 +85,11 @@ def _look_into_trajectories(dataset: FinishedDataset, sample_size: int | None) -
                 finding.add(check(case), where=f"{trajectory.source}: ")
     except Exception as error:  # the tables cannot be read: nobody knows whether anything holds
         for finding in findings:
-            finding.add(iter([_describe(error)]))
+            finding.add(iter([describe(error)]))
     return findings
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """One line from an error that a check has met."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
@@ -98,7 +101,7 @@ def print_table(findings: Sequence[Finding]) -> None:
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
         outcome = "FAIL" if finding.outcome == "fail" else finding.outcome
-        print(f"{outcome}  {finding.check:<{width}}  {finding.holds}")
+        print(f"{outcome}  {finding.check:<{width}}  {finding.holds}{finding.measured and f': {finding.measured}'}")
         for offender in finding.offenders:
             print(f"      - {one_line(offender)}")
         if finding.num_offenders > len(finding.offenders):
