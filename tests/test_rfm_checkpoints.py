@@ -100,6 +100,13 @@ def test_nothing_but_tensors_and_json_is_written(tmp_path: Path) -> None:
     ]
 
 
+def test_others_may_read_a_checkpoint_as_any_file(tmp_path: Path) -> None:
+    last = save(tmp_path, 7)
+    (tmp_path / "any file").touch()
+
+    assert {path.stat().st_mode for path in last.iterdir()} == {(tmp_path / "any file").stat().st_mode}
+
+
 def at_line(number: int) -> Callable[[FrameType, str, Any], Any]:
     """A trace function that kills at the n-th line of checkpoints.py that is run."""
     lines = 0
