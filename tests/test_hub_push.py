@@ -377,7 +377,7 @@ def test_a_folder_without_datasets_is_refused(client: Client, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "limit, says",
     [
-        ("MAX_FILES_PER_REPO = 5", "alice/egodex_rfm would hold 8 files, and the Hub takes 5"),
+        ("MAX_FILES_PER_REPO = 5", "alice/egodex_rfm would hold 7 files, and the Hub takes 5"),
         ("MAX_ENTRIES_PER_FOLDER = 3", "egodex_part1 would hold 4 entries, and the Hub takes 3"),
     ],
 )
