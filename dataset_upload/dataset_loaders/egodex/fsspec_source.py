@@ -17,7 +17,7 @@ def size(url: str) -> int:
         filesystem.invalidate_cache()
         return int(filesystem.info(path)["size"])
     except Exception as error:  # each filesystem has its own; a missing one says what to install
-        raise StoppedError(f"{url} cannot be read ({type(error).__name__}: {error})") from error
+        raise StoppedError(f"{url} cannot be read ({type(error).__name__}: {error})") from None
 
 
 def read(url: str, start: int, end: int) -> bytes:
@@ -31,10 +31,10 @@ def _read(url: str, start: int, end: int) -> bytes:
     options = {} if filesystem.async_impl else {"cache_type": "none"}
     try:
         data: bytes = filesystem.cat_file(path, start=start, end=end, **options)
-    except FileNotFoundError as error:
-        raise StoppedError(f"{url} is gone") from error
+    except FileNotFoundError:
+        raise StoppedError(f"{url} is gone") from None
     except Exception as error:
-        raise TryAgainError(f"{type(error).__name__}: {error}") from error
+        raise TryAgainError(f"{type(error).__name__}: {error}") from None
     if len(data) != end - start:
         raise TryAgainError(f"{len(data)} of {end - start} bytes came")
     return data

@@ -40,7 +40,7 @@ def probe(url: str) -> HttpFile:
         StoppedError: the server has no such file, or serves no ranges.
     """
 
-    file, _ = with_retries(partial(_receive, url, 0, 1), shown(url), attempts=_PROBE_ATTEMPTS)
+    file, _ = with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
     return file
 
 
@@ -53,15 +53,9 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
     """
     received: list[bytes] = []
     while (position := start + sum(map(len, received))) < end:
-        _, chunks = with_retries(partial(_receive, url, position, end, expected), shown(url))
+        _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
         received += chunks
     return b"".join(received)
-
-
-def shown(url: str) -> str:
-    """A URL as messages and ledgers may show it: without user, password and query, which can hold a signature."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -> tuple[HttpFile, list[bytes]]:
@@ -77,14 +71,14 @@ def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -
     file, response = _get(url, start, end)
     with response:  # closes the connection if anything is left on it, else leaves it open for the next request
         if expected is not None and file != expected:
-            raise StoppedError(f"{shown(url)} has changed while it was being read")
+            raise StoppedError(f"{url} has changed while it was being read")
         try:
             while start < end and (chunk := response.read1(min(end - start, _CHUNK_BYTES), decode_content=False)):
                 received.append(chunk)
                 start += len(chunk)
         except urllib3.exceptions.HTTPError as error:
             if not received:
-                raise TryAgainError(_in_words(error)) from error
+                raise TryAgainError(_in_words(error)) from None
     if not received:
         raise TryAgainError("an empty answer")
     return file, received
@@ -99,7 +93,7 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
             "GET", url, headers={"Range": f"bytes={start}-{end - 1}"}, preload_content=False
         )
     except urllib3.exceptions.HTTPError as error:
-        raise TryAgainError(_in_words(error)) from error
+        raise TryAgainError(_in_words(error)) from None
     content_range = response.headers.get("Content-Range", "")
     match = re.fullmatch(rf"bytes {start}-\d+/(\d+)", content_range)
     if response.status == 206 and match:
@@ -109,10 +103,10 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
     if response.status == 206:
         raise TryAgainError(f"asked for bytes {start}-{end - 1}, the server answers {content_range or 'others'}")
     if response.status == 200:
-        raise StoppedError(f"{shown(url)}: its server ignores range requests; download the file and give its path")
+        raise StoppedError(f"{url}: its server ignores range requests; download the file and give its path")
     if response.status == 429 or response.status >= 500:
         raise TryAgainError(f"the server answers {response.status}", _retry_after_s(response))
-    raise StoppedError(f"{shown(url)} cannot be read: the server answers {response.status}")
+    raise StoppedError(f"{url} cannot be read: the server answers {response.status}")
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:

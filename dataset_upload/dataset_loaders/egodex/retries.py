@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from dataset_upload.errors import EpisodeError, Reason
+from dataset_upload.errors import EpisodeError, OneLineError, Reason
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ FIRST_PAUSE_S = 0.5  # doubles with each attempt
 LONGEST_PAUSE_S = 60.0
 
 
-class TryAgainError(Exception):
+class TryAgainError(OneLineError):
     """A read failed in a way that may pass; `pause_s` is how long the server wishes to be left alone, if it says."""
 
     def __init__(self, what: str, pause_s: float | None = None) -> None:
