@@ -7,21 +7,27 @@ import sys
 from typing import Any, TextIO, cast
 
 # What ends a URL that stands in a sentence, in brackets or in quotes.
-_END = r"(?=[)\]}>'\",.:;]*(?:\s|$))"
+_END = r"(?=[)\]}>'\",.:;]{0,4}(?:\s|$))"
+_SCHEME = r"\b[a-zA-Z][\w+.-]{0,30}"
 
+# Nothing here looks for long from any one place: a server may say what it likes, and as much as it likes.
 _RULES = [
     # scheme://user:password@host, also badly encoded, also without the scheme
-    (re.compile(r"(\b[a-zA-Z][\w+.-]*:/{1,2})(?:[^/\s?#]*|[^/\s:]+:(?!:|\d+[/?#])[^\s@]*)@"), r"\1"),
-    (re.compile(r"(?<![\w.])[\w.+%-]+:[^\s/:@'\"]+@(?=[\w\[])"), ""),
+    (re.compile(rf"({_SCHEME}:/{{1,2}})(?:[^/\s?#]{{0,4000}}|[^/\s:]{{1,99}}:(?!:|\d+[/?#])[^\s@]{{0,4000}})@"), r"\1"),
+    (re.compile(r"(?<![\w.+%-])[\w.+%-]+:[^\s/:@'\"]+@(?=[\w\[])"), ""),
     # the query of a URL, which can be a signature
-    (re.compile(rf"(\b[a-zA-Z][\w+.-]*://[^\s?]*)\?\S*?{_END}"), r"\1"),
+    (re.compile(rf"({_SCHEME}://[^\s?]{{0,4000}})\?\S*?{_END}"), r"\1"),
     # the query of a URL of which only the path is shown
     (re.compile(rf"\?[^\s?=]+=\S*?{_END}"), "?…"),
-    # headers and their names in any spelling; the Hub's tokens
-    (re.compile(r"(\bauthorization\b\W*)(?:(?:basic|bearer|token|digest)\W+)?[^\s'\",]+", re.IGNORECASE), r"\1…"),
+    # headers and fields, as they are sent or as Python prints them; the Hub's tokens
+    (
+        re.compile(
+            r"(\bauthorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|token|digest)\s+)?[^\s'\",]+", re.IGNORECASE
+        ),
+        r"\1…",
+    ),
     (re.compile(r"(\bbearer\s+)[^\s'\",]+", re.IGNORECASE), r"\1…"),
     (re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{10,}"), "hf_…"),
-    # name=value and "name": "value"
     (
         re.compile(
             r"((?:token|password|passwd|secret|signature|credential|api[_-]?key|access[_-]?key)"

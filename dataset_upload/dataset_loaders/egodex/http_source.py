@@ -92,6 +92,8 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
         response = _connections(os.getpid(), _proxy(url)).request(
             "GET", url, headers={"Range": f"bytes={start}-{end - 1}"}, preload_content=False
         )
+    except urllib3.exceptions.LocationValueError:  # whose text may quote a part of the password
+        raise StoppedError(f"{url} is no URL that can be read, or leads to one") from None
     except urllib3.exceptions.HTTPError as error:
         raise TryAgainError(_in_words(error)) from None
     content_range = response.headers.get("Content-Range", "")
