@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from dataset_upload.dataset_loaders.egodex.retries import TryAgainError, with_retries
-from dataset_upload.errors import StoppedError
+from dataset_upload.dataset_loaders.egodex.retries import TryAgainError, in_time, with_retries
+from dataset_upload.errors import EpisodeError, Reason, StoppedError
 
 if TYPE_CHECKING:
     import urllib3
 
 TIMEOUT_S = 60.0  # without a byte
 _PROBE_ATTEMPTS = 3  # whoever has mistyped a URL wants to know it now
+# Each request brings something, or is tried again: but one by one, cut connections could bring single bytes for ever.
+_MAX_REQUESTS, _MIN_REQUEST_BYTES = 32, 64 * 1024
 _MAX_CONNECTIONS = 4  # kept open to one server; one is used, or one more by each thread that reads at the same time
 _CHUNK_BYTES = 256 * 1024
 
@@ -52,19 +54,27 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
         StoppedError: the file is not the expected one any more, or is gone.
     """
     received: list[bytes] = []
-    while (position := start + sum(map(len, received))) < end:
+    for _ in range(_MAX_REQUESTS + (end - start) // _MIN_REQUEST_BYTES):
+        position = start + sum(map(len, received))
+        if position == end:
+            return b"".join(received)
         _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
         received += chunks
-    return b"".join(received)
+    raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error reading {url}: the connection is cut again and again")
 
 
 def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -> tuple[HttpFile, list[bytes]]:
     """The file, and what one request brings of bytes [start, end), in pieces: less if it is cut.
 
     Raises:
-        TryAgainError: it has brought nothing.
+        TryAgainError: it has brought nothing, or not all in time.
         StoppedError: another file than the expected one answers.
     """
+    return in_time(end - start, partial(_request, url, start, end, expected))
+
+
+def _request(url: str, start: int, end: int, expected: HttpFile | None) -> tuple[HttpFile, list[bytes]]:
+    """As `_receive`, however long it takes."""
     import urllib3
 
     received: list[bytes] = []
