@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-
-from dataset_upload.redaction import redact
 
 
 class Reason(StrEnum):
@@ -39,11 +38,8 @@ class Reason(StrEnum):
 
 
 def one_line(text: str) -> str:
-    """A text as messages may show it: without secrets, line breaks or anything else that a terminal obeys.
-
-    Names of files, and what libraries and servers say, may hold all of it.
-    """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in redact(text))
+    """A text without line breaks or anything else that a terminal obeys: names of files may hold all of it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class EpisodeError(Exception):
@@ -53,24 +49,21 @@ class EpisodeError(Exception):
     """
 
     def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(reason, message)  # both, so that the error survives pickling between processes
         self.reason = reason
         self.message = one_line(message)
-        super().__init__(reason, self.message)  # both, so that the error survives pickling between processes
 
     def __str__(self) -> str:
         return self.message
 
 
-class OneLineError(Exception):
-    """An error whose text is one line for people."""
+class UsageError(Exception):
+    """The command cannot do what it was asked: one line that names the option and the cure (exit code 2)."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        """An access token that has ended up in the wrong place, where it would be quoted, is left out."""
+        super().__init__(re.sub(r"hf_[A-Za-z0-9]+", "hf_…", message))
 
 
-class UsageError(OneLineError):
-    """The command cannot do what it was asked: the line names the option and the cure (exit code 2)."""
-
-
-class StoppedError(OneLineError):
+class StoppedError(Exception):
     """The run had to stop, but everything finished is kept and a re-run continues (exit code 3)."""
