@@ -40,6 +40,7 @@ class OutputConfig:
     resize: ResizeMode = "stretch"  # how 16:9 becomes a square
     center_crop: bool = False  # same as resize: center_crop
     use_video: bool = True  # one MP4 a clip; false: JPEG files
+    frames_video: bool = False  # add a column of the clips' absolute paths, for readers that know no output_dir
     decode_scale: DecodeScale = "exact"  # decode at full size, at least twice the clip's (auto) or its own (fast)
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
@@ -155,6 +156,8 @@ def check_config(config: GenerateConfig) -> None:
         if output.resize == "pad":
             raise UsageError("--output.center_crop: contradicts --output.resize=pad; give one of them")
         output.resize = "center_crop"
+    if output.frames_video and not output.use_video:
+        raise UsageError("--output.frames_video: needs --output.use_video=true; who reads that column reads no JPEGs")
     if config.hub.viewer_video and not output.use_video:
         raise UsageError("--hub.viewer_video: needs --output.use_video=true; --hub.packed=true shows JPEGs, too")
     if output.shortest_edge_size is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
+
+from dataset_upload.redaction import redact
 
 
 class Reason(StrEnum):
@@ -38,8 +39,11 @@ class Reason(StrEnum):
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks or anything else that a terminal obeys: names of files may hold all of it."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """A text as messages may show it: without secrets, line breaks or anything else that a terminal obeys.
+
+    Names of files, and what libraries and servers say, may hold all of it.
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in redact(text))
 
 
 class EpisodeError(Exception):
@@ -49,21 +53,24 @@ class EpisodeError(Exception):
     """
 
     def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(reason, message)  # both, so that the error survives pickling between processes
         self.reason = reason
         self.message = one_line(message)
+        super().__init__(reason, self.message)  # both, so that the error survives pickling between processes
 
     def __str__(self) -> str:
         return self.message
 
 
-class UsageError(Exception):
-    """The command cannot do what it was asked: one line that names the option and the cure (exit code 2)."""
+class OneLineError(Exception):
+    """An error whose text is one line for people."""
 
     def __init__(self, message: str) -> None:
-        """An access token that has ended up in the wrong place, where it would be quoted, is left out."""
-        super().__init__(re.sub(r"hf_[A-Za-z0-9]+", "hf_…", message))
+        super().__init__(one_line(message))
 
 
-class StoppedError(Exception):
+class UsageError(OneLineError):
+    """The command cannot do what it was asked: the line names the option and the cure (exit code 2)."""
+
+
+class StoppedError(OneLineError):
     """The run had to stop, but everything finished is kept and a re-run continues (exit code 3)."""

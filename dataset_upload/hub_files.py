@@ -21,12 +21,17 @@ from dataset_upload.errors import UsageError
 from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.hub_access import HubRepo
 from dataset_upload.writers import dataset_info
-from dataset_upload.writers.hub_tables import write_packed_tables, write_viewer_tables
+from dataset_upload.writers.hub_tables import (
+    write_packed_tables,
+    write_tables_without_frames_video,
+    write_viewer_tables,
+)
+from dataset_upload.writers.rfm import has_frames_video
 
 MAX_FILES_PER_REPO = 100_000
 MAX_ENTRIES_PER_FOLDER = 10_000
 
-_LEDGER = "ledger.jsonl"
+_LOCAL = ("ledger.jsonl", "README.md")  # what of a dataset's folder is of no use elsewhere
 _CLIP = re.compile(r"[^/]+/batch_\d+/.+")
 _TABLE = re.compile(r"[^/]+/(hands/)?train-\d+-of-\d+\.parquet")
 _MAIN_TABLE = re.compile(r"[^/]+/train-\d+-of-\d+\.parquet")
@@ -105,11 +110,11 @@ def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dic
     _check_finished(folder)
     if not any(folder.glob("train-*.parquet")):
         raise UsageError(f"{folder} has lost its tables; run the conversion again")
-    files = {file.relative_to(root).as_posix(): file for file in _visible_files(folder) if file.name != _LEDGER}
+    files = {file.relative_to(root).as_posix(): file for file in _visible_files(folder) if file.name not in _LOCAL}
     lacking = [path for path in _clips_of_rows(folder) if path not in files]
     if lacking:
         raise UsageError(f"{root / lacking[0]} is not there, but a row names it; run the conversion again")
-    if not (options.packed or options.viewer_video):
+    if not (options.packed or options.viewer_video or has_frames_video(folder)):
         return files
 
     description = dataset_info.read(folder)
@@ -117,6 +122,8 @@ def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dic
     if options.packed:
         write_packed_tables(folder, tables, use_video=use_video)
         files = {path: file for path, file in files.items() if not _CLIP.fullmatch(path)}
+    elif not options.viewer_video:
+        write_tables_without_frames_video(folder, tables)
     elif use_video:
         write_viewer_tables(folder, tables, repo_id=repo.repo_id)
     else:

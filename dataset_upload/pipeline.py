@@ -26,7 +26,7 @@ from dataset_upload.natural_order import natural_key
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.summary import Work, summarise
 from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import check_card, update_card
+from dataset_upload.writers.card import check_card, check_dataset_card, update_card, write_dataset_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def generate(config: GenerateConfig) -> int:
     loader = make_loader(config)
     check_place(folder, loader.local_sources())
     check_card(folder.parent)
+    check_dataset_card(folder)
     repo = find_repo_if_asked(config)
     encoder = load_text_encoder() if is_to_draw(config) or not (folder / LEDGER).exists() else None
     draw_mini_egodex_if_asked(config)
@@ -57,7 +58,7 @@ def generate(config: GenerateConfig) -> int:
     work = Work(archive_bytes=loader.remote_bytes(selected))
 
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
-        writer = RfmWriter(folder, use_video=config.output.use_video)
+        writer = RfmWriter(folder, use_video=config.output.use_video, frames_video=config.output.frames_video)
         check_same_naming(selected, ledger, folder)
         make_repo_if_asked(repo, config)
 
@@ -318,7 +319,8 @@ def write_dataset(
     done = list(ledger.with_status(DONE))
     digest = ledger.rows_digest()
     description = dataset_info.read(folder)
-    if description is not None and description["rows"] == digest and not writer.record_numbers():
+    are_rows_current = description is not None and description["rows"] == digest and not writer.record_numbers()
+    if description is not None and are_rows_current and writer.has_frames_video_as_wanted():
         action_statistics = description["action_statistics"]
     else:
         done.sort(key=lambda entry: natural_key(entry.key))
@@ -336,4 +338,5 @@ def write_dataset(
     dataset_info.write(folder, description)
     use_video = config.output.use_video
     writer.clean_up({clip_path(folder.name, entry.clip, use_video=use_video) for entry in done})
+    write_dataset_card(folder)
     update_card(folder.parent)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
-from dataset_upload.console.logs import say
+from dataset_upload.console.logs import log_to_terminal, say
 from dataset_upload.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parse(argv)
+    log_to_terminal()
     from dataset_upload.finished_dataset import open_dataset
 
     dataset = open_dataset(options.folder, options.name)
     out: Path = options.out or Path("visualization") / dataset.name
     try:
         if options.report:
-            draw_report(dataset, out)
-        elif options.rerun:
+            num_undrawn = draw_report(dataset, out)
+            return EXIT_FAILED if num_undrawn else EXIT_DONE
+        if options.rerun is not None:
             draw_rerun(choose(dataset, options.source, 1)[0], options.rerun)
         else:
             draw_samples(choose(dataset, options.source, options.max_samples), out)
@@ -74,11 +76,13 @@ def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path) -> None:
         say(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4", sys.stdout)
 
 
-def draw_report(dataset: FinishedDataset, out: Path) -> None:
-    """The report of the whole dataset."""
+def draw_report(dataset: FinishedDataset, out: Path) -> int:
+    """The report of the whole dataset; returns how many trajectories could not be drawn."""
     from dataset_upload.visualization.report import build_report
 
-    say(f"Open {build_report(dataset, out / 'report')} in a browser", sys.stdout)
+    page, num_undrawn = build_report(dataset, out / "report")
+    say(f"Open {page} in a browser", sys.stdout)
+    return num_undrawn
 
 
 def draw_rerun(trajectory: StoredTrajectory, path: Path) -> None:

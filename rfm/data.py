@@ -121,11 +121,11 @@ def _find(path: str) -> tuple[Source, dict[str, str]]:
             raise UsageError(f"--dataset.dataset_path: {path} must be {HUB_PREFIX}OWNER/REPO[/NAME]")
         repo_id = f"{owner}/{repo}"
         return _among(Source(_snapshot(repo_id, "README.md"), repo_id), rest[0], path)
-    local = Path(path).expanduser()
+    local = Path(path).expanduser().absolute()
+    if any(local.glob("train-*.parquet")):  # one dataset, whose own README.md lists no others
+        return Source(local.parent), {local.name: f"{local.name}/train-*.parquet"}
     if (local / "README.md").exists():
         return _among(Source(local), "", path)
-    if not (local.parent / "README.md").exists() and list(local.glob("train-*.parquet")):
-        return Source(local.parent), {local.name: f"{local.name}/train-*.parquet"}
     return _among(Source(local.parent), local.name, path)
 
 

@@ -151,7 +151,8 @@ def put_pushed_repo(hub: HubServer) -> Repo:
 
 def local_files(output: Path) -> dict[str, bytes]:
     """What of an output folder belongs on the Hub."""
-    files = [path for path in output.rglob("*") if path.is_file() and path.name != "ledger.jsonl"]
+    here_only = {*output.glob("*/ledger.jsonl"), *output.glob("*/README.md")}
+    files = [path for path in output.rglob("*") if path.is_file() and path not in here_only]
     names = {path: path.relative_to(output).as_posix() for path in files}
     return {name: path.read_bytes() for path, name in names.items() if not any(p[0] == "." for p in name.split("/"))}
 

@@ -109,6 +109,7 @@ class Failure:
 
     pattern: str
     status: int | None = None  # answer so
+    echo: bool = False  # with the request's headers as the text of the answer
     cut: bool = False  # read a part of the body, then close the connection
     hold: bool = False  # answer only after `release`, if somebody still waits then
     delay_s: float = 0.0  # answer late
@@ -230,7 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
         try:
             if failure is not None and failure.status is not None:
-                raise Refusal(failure.status, "as the test wishes")
+                said = " ".join(f"{name}: {value}" for name, value in self.headers.items())
+                raise Refusal(failure.status, said if failure.echo else "as the test wishes")
             for method, pattern, route in _ROUTES:
                 match = re.fullmatch(pattern, parts.path)
                 if method == self.command and match:

@@ -29,6 +29,8 @@ class Fault:
     cut_at: float | None = None  # the connection is cut after this share of the body
     flipped: bool = False  # the body is damaged, the headers are not
     silence_s: float = 0  # before anything is sent
+    drip_s: float = 0  # between any two bytes of the body
+    drip_headers_s: float = 0  # between any two bytes of a header without end
 
 
 @dataclass(frozen=True)
@@ -143,21 +145,33 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             if name not in fault.without:
                 self.send_header(name, value)
+        if fault.drip_headers_s:
+            self._drip_headers(fault.drip_headers_s)
         self.end_headers()
         sent = 0
         if self.command == "GET":
             stop = end if fault.cut_at is None else start + math.ceil((end - start) * fault.cut_at)
-            sent = self._send_body(path, start, stop, flipped=fault.flipped)
+            sent = self._send_body(path, start, stop, flipped=fault.flipped, drip_s=fault.drip_s)
         if fault.cut_at is not None:
             self.close_connection = True
         self.server.note(Request(self.path, start, end, self.connection_number, sent))
 
-    def _send_body(self, path: Path, start: int, end: int, *, flipped: bool) -> int:
+    def _drip_headers(self, pause_s: float) -> None:
+        self.flush_headers()
+        try:
+            while True:
+                self.wfile.write(b"X")
+                time.sleep(pause_s)
+        except OSError:
+            self.close_connection = True
+
+    def _send_body(self, path: Path, start: int, end: int, *, flipped: bool, drip_s: float) -> int:
         sent = 0
         with path.open("rb") as file:
             file.seek(start)
             while sent < end - start:
-                chunk = file.read(min(1 << 18, end - start - sent))
+                chunk = file.read(min(1 if drip_s else 1 << 18, end - start - sent))
+                time.sleep(drip_s)
                 if flipped:
                     chunk = chunk.translate(_FLIPPED)
                 try:

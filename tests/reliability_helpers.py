@@ -108,7 +108,7 @@ def text_encoder() -> TextEncoder:
     return encoder
 
 
-def options(source: Path, output_dir: Path, *more: str, name: str = NAME) -> list[str]:
+def options(source: Path | str, output_dir: Path, *more: str, name: str = NAME) -> list[str]:
     """The command's options for a small and quick conversion in one process."""
     return [
         f"--dataset.dataset_path={source}",
@@ -122,7 +122,7 @@ def options(source: Path, output_dir: Path, *more: str, name: str = NAME) -> lis
 
 
 def fork_convert(
-    source: Path, output_dir: Path, *more: str, name: str = NAME, first: Callable[[], object] = lambda: None
+    source: Path | str, output_dir: Path, *more: str, name: str = NAME, first: Callable[[], object] = lambda: None
 ) -> ForkedRun:
     """Run the command in a fork of this process; `first` runs in the fork before it."""
     encoder = text_encoder()

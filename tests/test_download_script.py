@@ -187,7 +187,7 @@ def test_a_stop_keeps_the_next_part_from_being_begun(script: Script) -> None:
 
 
 def test_without_download_the_url_is_converted(script: Script, server: RangeServer) -> None:
-    assert script.run("--no-download", "part2").returncode == 0
+    assert script.run("--no_download", "part2").returncode == 0
     assert "--dataset.dataset_path=egodex://part2 " in script.calls[0]
     assert server.requests == []
     assert not (script.folder / "data").exists()
@@ -206,7 +206,7 @@ def test_a_wrong_argument_is_refused_before_anything_happens(
 def test_help_names_every_option_and_part(script: Script) -> None:
     run = script.run("--help")
     assert run.returncode == 0
-    for name in ("--data-dir", "--output-dir", "--delete", "--no-download", "EGODEX_BASE_URL", "test", "extra"):
+    for name in ("--data_dir", "--output_dir", "--delete", "--no_download", "EGODEX_BASE_URL", "test", "extra"):
         assert name in run.stdout
 
 

@@ -342,6 +342,7 @@ def test_names_of_tasks_and_episodes_reach_neither_paths_nor_lines(harmless: Pat
     table = "train-00000-of-00001.parquet"
     allowed |= {f"out/{NAME}/{name}" for name in (table, f"hands/{table}", "conversion.json", "ledger.jsonl")}
     allowed |= {"out", "out/README.md", "out/.card.lock", f"out/{NAME}", f"out/{NAME}/hands", f"out/{NAME}/batch_0000"}
+    allowed |= {f"out/{NAME}/README.md"}
     written = {path for path in everything_below(tmp_path) - before if "/.work" not in path}
     assert written <= allowed
     rows = Dataset(tmp_path / "out").rows

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from range_server import Fault, RangeServer, serving
 
-from dataset_upload.dataset_loaders.egodex import http_source, retries
+from dataset_upload.dataset_loaders.egodex import archive, http_source, retries
 from dataset_upload.dataset_loaders.egodex.byte_source import ByteSource, open_source, take_fetched_bytes
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 
@@ -161,6 +163,57 @@ def test_a_silent_server_is_given_up_and_asked_again(
     assert source.read(0, 5_000) == CONTENT[:5_000]
     assert time.monotonic() - start < 1
     http_source._connections.cache_clear()
+
+
+@pytest.mark.parametrize("fault", [Fault(drip_s=0.05), Fault(drip_headers_s=0.05)], ids=["body", "headers"])
+def test_a_server_that_drips_is_given_up_and_asked_again(
+    server: RangeServer, source: ByteSource, pauses: list[float], monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    monkeypatch.setattr(retries, "REQUEST_S", 0.3)
+    monkeypatch.setattr(retries, "ATTEMPTS", 3)
+    from_now_on(server, fault, times=2)
+    assert source.read(0, 5_000) == CONTENT[:5_000]
+    from_now_on(server, fault)
+    with pytest.raises(EpisodeError, match=r"the answer was not done within 0 s \(3 attempts\)"):
+        source.read(0, 5_000)
+
+
+@pytest.mark.parametrize("url", ["{server}/test.zip", "memory://egodex/dripping.zip"])
+def test_listing_has_an_end(
+    server: RangeServer, pauses: list[float], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """However promising each single request is."""
+    fsspec.filesystem("memory").pipe("/egodex/dripping.zip", CONTENT)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *arguments, **options: time.sleep(2))
+    monkeypatch.setattr(archive, "LISTING_S", 0.3)
+    from_now_on(server, Fault(drip_s=0.05))
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="was not done within 0 s; download the archive"):
+        archive.list_episodes(url.format(server=server.url))
+    assert time.monotonic() - start < 2
+
+
+def test_an_fsspec_store_that_takes_its_time_is_asked_again(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("memory").pipe("/egodex/slow.zip", CONTENT)
+    source = open_source("memory://egodex/slow.zip")
+    monkeypatch.setattr(retries, "REQUEST_S", 0.1)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *arguments, **options: time.sleep(2))
+    with pytest.raises(EpisodeError, match="not done within"):
+        source.read(0, 5_000)
+    assert len(pauses) == 7
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *arguments, **options: time.sleep(2))
+    with pytest.raises(UsageError, match="not done within"):
+        open_source("memory://egodex/slow.zip")
+
+
+def test_connections_that_are_cut_after_each_byte_cost_the_episode(
+    server: RangeServer, source: ByteSource, pauses: list[float]
+) -> None:
+    from_now_on(server, Fault(cut_at=1e-9))
+    with pytest.raises(EpisodeError, match="cut again and again"):
+        source.read(0, 5_000)
 
 
 def test_what_does_not_pass_costs_the_episode(server: RangeServer, source: ByteSource, pauses: list[float]) -> None:

@@ -64,7 +64,7 @@ def test_a_hub_that_never_answers_is_given_up(hub: HubServer, client: Client, da
     "step, how, says",
     [
         ("GET /api/whoami-v2", {"status": 503}, "The access token could not be checked: the Hub answered 503"),
-        ("/auth-check/write", {"status": 500}, f"{REPO} could not be opened: the Hub answered 500"),
+        ("/auth-check/write", {"status": 500}, f"{REPO} could not be made: the Hub answered 500"),
         ("POST /v1/xorbs", {"status": 503}, f"The push to {REPO} did not complete: "),
         ("POST /v1/shards", {"cut": True}, f"The push to {REPO} did not complete: "),
         ("POST /v1/xorbs", {"status": 403}, f"The push to {REPO} did not complete: "),

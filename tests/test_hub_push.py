@@ -24,6 +24,8 @@ from hub_client import (
 )
 from hub_server import File, HubServer
 
+from dataset_upload.ledger import Ledger
+
 UPLOADS = r"POST /v1/(xorbs|shards)|PUT /lfs|/commit/"
 COMMIT = f"POST /api/datasets/{REPO}/commit/main"
 
@@ -331,10 +333,10 @@ def test_a_row_without_its_clip_is_named(hub: HubServer, client: Client, output:
 
 
 def test_a_dataset_that_an_interrupted_run_has_changed_is_refused(hub: HubServer, client: Client, output: Path) -> None:
-    ledger = output / SUBSETS[0] / "ledger.jsonl"
-    reopened = {**json.loads(ledger.read_text().splitlines()[-1]), "status": "reopened"}
-    with ledger.open("a") as file:
-        file.write(json.dumps(reopened) + "\n")
+    path = output / SUBSETS[0] / "ledger.jsonl"
+    settings = json.loads(path.read_text().splitlines()[0])["settings"]
+    with Ledger(path, settings) as ledger:
+        ledger.reopen(next(iter(ledger.entries)))
     run = client.push(output)
     assert run.exit_code == 2
     unfinished = output / SUBSETS[0]
@@ -377,7 +379,7 @@ def test_a_folder_without_datasets_is_refused(client: Client, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "limit, says",
     [
-        ("MAX_FILES_PER_REPO = 5", "alice/egodex_rfm would hold 8 files, and the Hub takes 5"),
+        ("MAX_FILES_PER_REPO = 5", "alice/egodex_rfm would hold 7 files, and the Hub takes 5"),
         ("MAX_ENTRIES_PER_FOLDER = 3", "egodex_part1 would hold 4 entries, and the Hub takes 3"),
     ],
 )

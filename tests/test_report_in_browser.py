@@ -66,7 +66,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def report(converted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_report(open_dataset(str(converted.output_dir)), tmp_path_factory.mktemp("report"))
+    return build_report(open_dataset(str(converted.output_dir)), tmp_path_factory.mktemp("report")).page
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def test_a_click_plays_the_clip_with_skeletons_beside_its_plots(page: Page, conv
     page.until(lambda: page.one("#player").is_displayed())
     row = converted.rows[2]
     assert page.one("#player-task").text == row["task"]
-    assert len(page.all("#plots svg")) == 3
+    assert len(page.all("#plots .plot svg")) == 3
     assert page.script("video.videoWidth") in (0, 256)
     page.until(lambda: page.script("video.currentTime") > 0)
     start = page.script("video.currentTime")

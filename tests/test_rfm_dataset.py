@@ -93,6 +93,7 @@ def test_the_folder_is_laid_out_as_designed(converted: Dataset) -> None:
     ]
     assert sorted(path.name for path in converted.folder.iterdir()) == [
         ".work",
+        "README.md",
         "batch_0000",
         "conversion.json",
         "hands",

@@ -12,16 +12,19 @@ from typing import Any
 
 import av
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import Convert, Dataset, MiniEgoDex
 from PIL import Image
 from rerun.chunk import RrdReader
 
 from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory, open_dataset
+from dataset_upload.ledger import Entry
 from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
 from dataset_upload.visualization.measures import measure, speeds
 from dataset_upload.visualization.overlay import draw_hands, overlays
-from dataset_upload.visualization.report import build_report
+from dataset_upload.visualization.report import build_report, describe, render_page
 from dataset_upload.visualization.skeleton import (
     FINGERS,
     FINGERTIPS,
@@ -224,7 +227,7 @@ def test_speeds_are_metres_a_second_of_real_time(trajectory: StoredTrajectory) -
 
 @pytest.fixture(scope="module")
 def page_data(dataset: FinishedDataset, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    page = build_report(dataset, tmp_path_factory.mktemp("report"))
+    page = build_report(dataset, tmp_path_factory.mktemp("report")).page
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
     assert found is not None
     data: dict[str, Any] = json.loads(found[1])
@@ -245,7 +248,7 @@ def test_the_report_has_every_episode_that_was_not_converted(page_data: Mapping[
 
 
 def test_the_reports_files_lie_beside_it(dataset: FinishedDataset, tmp_path: Path) -> None:
-    page = build_report(dataset, tmp_path)
+    page = build_report(dataset, tmp_path).page
     for entry in dataset.ledger.values():
         for ending in ("jpg", "mp4", "js"):
             path = tmp_path / "media" / "batch_0000" / f"trajectory_{entry.clip:04d}.{ending}"
@@ -255,8 +258,8 @@ def test_the_reports_files_lie_beside_it(dataset: FinishedDataset, tmp_path: Pat
 
 
 def test_a_report_can_be_built_again_over_the_old_one(dataset: FinishedDataset, tmp_path: Path) -> None:
-    first = build_report(dataset, tmp_path).read_bytes()
-    assert build_report(dataset, tmp_path).read_bytes() == first
+    first = build_report(dataset, tmp_path).page.read_bytes()
+    assert build_report(dataset, tmp_path).page.read_bytes() == first
     clip = next(tmp_path.glob("media/*/*.mp4"))
     assert clip.stat().st_size > 0
 
@@ -312,7 +315,7 @@ def test_a_source_that_is_not_there_is_wrong_usage(converted: Dataset, capsys: p
     assert capsys.readouterr().err.startswith("Error: --source: fold/7 has no row in ")
 
 
-@pytest.mark.parametrize("file", ["batch_0000/trajectory_0000.mp4", "conversion.json", "train-00000-of-00001.parquet"])
+@pytest.mark.parametrize("file", ["conversion.json", "train-00000-of-00001.parquet"])
 @pytest.mark.parametrize("damage", ["missing", "garbage"])
 def test_a_damaged_dataset_is_one_line(
     file: str, damage: str, converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -323,6 +326,35 @@ def test_a_damaged_dataset_is_one_line(
     assert main([str(copy), "--report", "--out", str(tmp_path / "drawn")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"Error: {copy / 'egodex_test'} cannot be drawn (")
+
+
+def test_odd_trajectories_are_named_and_all_others_drawn(
+    converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(converted.output_dir, tmp_path / "copy") / "egodex_test"
+    table = copy / "train-00000-of-00001.parquet"
+    rows = pq.read_table(table).to_pylist()
+    rows[0]["intrinsics"] = [[0.0] * 3] * 3
+    (copy.parent / rows[1]["frames"]).unlink()
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(table)), table)
+
+    assert main([str(copy), "--report", "--out", str(tmp_path / "drawn")]) == 1
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
+    odd = [row["source"] for row in rows[:2]]
+    assert [line.split(" cannot be drawn (")[0] for line in warnings] == [f"Warning: {source}" for source in odd]
+    page = (tmp_path / "drawn" / "report" / "index.html").read_text()
+    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert data["trajectories"]["source"] == [row["source"] for row in rows[2:]]
+    assert [each["key"] for each in data["unconverted"] if each["status"] == "not drawn"] == odd
+
+
+def test_a_name_that_is_no_text_does_not_end_the_report(converted: Dataset, tmp_path: Path) -> None:
+    dataset = open_dataset(str(converted.output_dir), "egodex_test")
+    lost = Entry("fold/\udcff", "failed", 99, 0, (), "unreadable source", "fold/\udcff: Its name is not UTF-8")
+    dataset.__dict__["ledger"] = {lost.key: lost}
+    data = describe(dataset, [])
+    assert data["unconverted"][0]["key"] == r"fold/\udcff"
+    render_page(data).encode()
 
 
 @pytest.mark.parametrize(

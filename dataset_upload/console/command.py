@@ -21,6 +21,7 @@ from typing import NoReturn, ParamSpec
 
 from dataset_upload.console.interrupts import interrupts_remembered, set_interrupts, was_interrupted
 from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.redaction import redact_output
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -45,6 +46,7 @@ def command(advice: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @wraps(main)
         def run(*args: P.args, **kwargs: P.kwargs) -> int:
+            redact_output()
             with interrupts_remembered():
                 try:
                     _check_address_space()

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from dataset_upload.engines.in_process import attempt
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
+from dataset_upload.redaction import redact_output
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -197,6 +198,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 def _serve(connection: Connection, convert: Callable[..., Any]) -> None:
     """A worker's life: receive a job, send what became of it, while the next job's files are being fetched."""
+    redact_output()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     fetched: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_fetch_jobs, args=(connection, convert, fetched), daemon=True).start()

@@ -16,7 +16,7 @@ from dataset_upload.errors import Reason
 from dataset_upload.finished_dataset import FinishedDataset
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, rows_digest
 from dataset_upload.writers.card import card_configs, read_card
-from dataset_upload.writers.rfm import HANDS_SCHEMA, READABLE_VERSIONS, clip_path, main_schema
+from dataset_upload.writers.rfm import FRAMES_VIDEO, HANDS_SCHEMA, READABLE_VERSIONS, clip_path, main_schema
 
 DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
 
@@ -49,7 +49,7 @@ def shards_complete(dataset: FinishedDataset) -> Iterator[str]:
 
 
 def column_types(dataset: FinishedDataset) -> Iterator[str]:
-    """Every column is there, in its place, with its type; no other is, except the Hub's column of clips."""
+    """Every column is there, in its place, with its type; no other is, except those that may be asked for."""
     main = main_schema(use_video=dataset.uses_video, version=dataset.description["schema_version"])
     for table, schema in (("", main), ("hands", HANDS_SCHEMA)):
         for shard in dataset.shards(table):
@@ -57,6 +57,8 @@ def column_types(dataset: FinishedDataset) -> Iterator[str]:
             for name, kind in _CLIPS_ON_THE_HUB.items():
                 if dataset.is_copy and name in stored.names and stored.field(name).type == kind:
                     stored = stored.remove(stored.get_field_index(name))
+            if table == "" and stored.field(-1) == FRAMES_VIDEO:
+                stored = stored.remove(len(stored) - 1)
             where = shard.relative_to(dataset.folder)
             if stored.names != schema.names:
                 differing = sorted({*stored.names} ^ {*schema.names}) or ["their order"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from dataset_upload.finished_dataset import SIDES, StoredTrajectory
 from dataset_upload.visualization.measures import speeds
@@ -42,6 +43,13 @@ def write_plot(trajectory: StoredTrajectory, path: Path) -> None:
         axes.grid(alpha=0.25)
     if np.isnan(trajectory.confidences).all():
         speed.set_title("confidences unknown", fontsize=9, loc="right")
+    else:
+        shades = [Patch(color="0.3", alpha=_UNSURE * (1 - sure), label=f"{sure:g}") for sure in (1, 0.5, 0)]
+        title = "confidence, left above, right below:"
+        legend = figure.legend(
+            handles=shades, title=title, loc="outside lower right", ncols=3, frameon=False, fontsize=9
+        )
+        legend.get_title().set_fontsize(9)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

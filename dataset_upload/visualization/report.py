@@ -8,18 +8,21 @@ come into view, by tags, for a page from disk may not fetch.
 from __future__ import annotations
 
 import base64
+import errno
 import itertools
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
+from dataset_upload.errors import one_line
 from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.video.encoding import write_mp4
@@ -37,27 +40,54 @@ _THUMBNAIL_QUALITY = 80
 _CURVE_POINTS = 64  # that the page has of a trajectory's curves, at most
 _CRF = 18
 
+NOT_DRAWN = "not drawn"  # beside the ledger's words for what was not converted
 
-def build_report(dataset: FinishedDataset, folder: Path) -> Path:
-    """Write the report of a dataset into a folder, over an earlier one; returns the page's path.
+
+class Report(NamedTuple):
+    """A report on disk."""
+
+    page: Path
+    num_undrawn: int  # trajectories that could not be drawn; each is named in a warning and on the page
+
+
+def build_report(dataset: FinishedDataset, folder: Path) -> Report:
+    """Write the report of a dataset into a folder, over an earlier one.
 
     Raises:
-        OSError: a clip or a table is missing or damaged, or nothing can be written.
+        OSError: conversion.json or a table is missing or damaged, or nothing can be written.
     """
-    trajectories = progress(dataset.trajectories(), "Drawing trajectories", total=len(dataset))
-    facts = [_add_trajectory(trajectory, dataset, folder) for trajectory in trajectories]
+    fps = dataset.description["settings"]["fps"]
+    facts: list[dict[str, Any]] = []
+    undrawn: list[dict[str, Any]] = []
+    for trajectory in progress(dataset.trajectories(), "Drawing trajectories", total=len(dataset)):
+        try:
+            facts.append(_add_trajectory(trajectory, dataset, folder, fps))
+        except Exception as error:  # whatever is odd about one trajectory, it costs no other one
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise
+            reason = one_line(f"{type(error).__name__}: {error}")
+            logger.warning(f"Warning: {one_line(trajectory.source)} cannot be drawn ({reason})")
+            undrawn.append({"key": trajectory.source, "status": NOT_DRAWN, "reason": None, "message": reason})
     page = folder / "index.html"
-    write_whole(page, render_page(describe(dataset, facts)))
-    return page
+    write_whole(page, render_page(describe(dataset, facts, undrawn)))
+    return Report(page, len(undrawn))
 
 
-def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def describe(
+    dataset: FinishedDataset, facts: Sequence[dict[str, Any]], undrawn: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """Everything that the page shows, but for thumbnails, clips and skeletons.
 
     Args:
         dataset: whose ledger tells which episodes were not converted; a copy has only their number by reason.
-        facts: of every trajectory, with the same keys.
+        facts: of every trajectory that could be drawn, with the same keys.
+        undrawn: the key and the message of every other trajectory.
     """
+    unconverted = [
+        {key: getattr(entry, key) for key in ("key", "status", "reason", "message")}
+        for entry in dataset.ledger.values()
+        if entry.status != DONE
+    ]
     tables = [*dataset.shards(), *dataset.shards("hands")]
     texts = sorted({fact["task"] for fact in facts})
     folders = sorted({fact["folder"] for fact in facts})
@@ -69,7 +99,10 @@ def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[
     return {
         "name": dataset.name,
         "settings": dataset.description["settings"],
-        "counts": {status: dataset.description["counts"][status] for status in (SKIPPED, FAILED)},
+        "counts": {
+            **{status: dataset.description["counts"][status] for status in (SKIPPED, FAILED)},
+            NOT_DRAWN: {"": len(undrawn)} if undrawn else {},
+        },
         "bytes": {**dataset.description["bytes"], "tables": sum(table.stat().st_size for table in tables)},
         "limits": {
             "jumpSpeed": measures.JUMP_SPEED,
@@ -80,10 +113,10 @@ def describe(dataset: FinishedDataset, facts: Sequence[dict[str, Any]]) -> dict[
         "folders": folders,
         # By column: a tenth of the letters that a list of objects would take.
         "trajectories": {key: [fact[key] for fact in numbered] for key in (numbered[0] if numbered else ())},
+        # Names of files may hold bytes that are no text: as such they could not be written.
         "unconverted": [
-            {key: getattr(entry, key) for key in ("key", "status", "reason", "message")}
-            for entry in dataset.ledger.values()
-            if entry.status != DONE
+            {name: None if text is None else one_line(text) for name, text in episode.items()}
+            for episode in (*undrawn, *unconverted)
         ],
     }
 
@@ -102,7 +135,7 @@ def render_page(data: dict[str, Any]) -> str:
     return before + "".join(filled)
 
 
-def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, folder: Path) -> dict[str, Any]:
+def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, folder: Path, fps: int) -> dict[str, Any]:
     """Write a trajectory's files into the report; returns what the page says of it."""
     media = folder / clip_path("media", trajectory.clip_number, use_video=True)
     media.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +146,7 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
     height, width = frame.shape[:2]
     thumbnail = draw_hands(frame, pixels[:, middle], trajectory.intrinsics, _THUMBNAIL_HEIGHT)
     thumbnail.save(media.with_suffix(".jpg"), quality=_THUMBNAIL_QUALITY)
-    _put_clip(trajectory, media, fps=dataset.description["settings"]["fps"])
+    _put_clip(trajectory, media, fps=fps)
     _write_skeletons(pixels, (width, height), trajectory.clip_number, media.with_suffix(".js"))
 
     found = measures.measure(trajectory, (width, height))

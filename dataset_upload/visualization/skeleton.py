@@ -49,4 +49,6 @@ def true_aspect(width: int, height: int, intrinsics: Array) -> float:
 
     `stretch` makes a square of 16:9; the focal lengths still tell how much wider than high a pixel has become.
     """
+    if not (intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
+        raise ValueError("its intrinsics have no focal length")
     return float(width / intrinsics[0, 0] / (height / intrinsics[1, 1]))

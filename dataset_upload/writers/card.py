@@ -16,6 +16,8 @@ from dataset_upload.writers.whole_file import write_whole
 
 FILE_NAME = "README.md"
 
+_MARK = "<!-- dataset_upload: this file is written by the converter -->"
+
 _BEGIN = "<!-- dataset_upload: this section is written by the converter -->"
 _END = "<!-- dataset_upload: end -->"
 
@@ -42,6 +44,28 @@ def update_card(output_dir: Path) -> None:
         known = [description for description in descriptions.values() if description is not None]
         gone = set(listed_datasets(existing)) - {folder.name for folder in folders}
         write_whole(output_dir / FILE_NAME, render_card(existing, known, gone=gone))
+
+
+def write_dataset_card(folder: Path) -> None:
+    """Write the README.md by which `load_dataset` takes a dataset's folder itself. Raises as `check_dataset_card`."""
+    import yaml
+
+    check_dataset_card(folder)
+    configs = _configs(folder.name, place="")
+    configs[0]["default"] = True
+    header = yaml.safe_dump({"configs": configs}, sort_keys=False, allow_unicode=True)
+    text = f"# {folder.name}\n\n../{FILE_NAME} describes it. The paths in `frames` begin there.\n"
+    write_whole(folder / FILE_NAME, f"---\n{header}---\n{_MARK}\n{text}")
+
+
+def check_dataset_card(folder: Path) -> None:
+    """Raises UsageError where a dataset's folder has a README.md that is not ours: it is never touched."""
+    existing = read_card(folder)
+    if existing.strip() and _MARK not in existing:
+        raise UsageError(
+            f"--dataset.dataset_name: {folder / FILE_NAME} is not the one that would be written there; give another "
+            "name, or move that file away"
+        )
 
 
 def check_card(output_dir: Path) -> str:
@@ -157,10 +181,12 @@ def _has_name(config: dict[str, Any]) -> bool:
     return isinstance(config.get("config_name"), str | None)
 
 
-def _configs(name: str) -> list[dict[str, Any]]:
+def _configs(name: str, place: str | None = None) -> list[dict[str, Any]]:
+    """The configs of a dataset's tables, whose paths begin with `place`: its folder by default."""
+    place = f"{name}/" if place is None else place
     return [
-        {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}]},
-        {"config_name": f"{name}_hands", "data_files": [{"split": "train", "path": f"{name}/hands/train-*.parquet"}]},
+        {"config_name": name, "data_files": [{"split": "train", "path": f"{place}train-*.parquet"}]},
+        {"config_name": f"{name}_hands", "data_files": [{"split": "train", "path": f"{place}hands/train-*.parquet"}]},
     ]
 
 
@@ -223,6 +249,7 @@ of the clip, in order.
 | lang_vector | 384 numbers of unit norm: `task` by all-MiniLM-L6-v2 |
 | data_source | the dataset's name |
 | frames | path of the clip: H.264 MP4 (or the paths of its JPEGs) |
+| frames_video | only where it was asked for, never on the Hub: the clip's path on the machine that made the table |
 | video, images | only on the Hub, and only if asked for at the push: the clip, for its viewer (see below) |
 | is_robot, quality_label, partial_success | false, "successful", null: people doing the task |
 | actions | (T, D) metres in the recording's world frame (ARKit's: y up, its own origin): {action_names} |

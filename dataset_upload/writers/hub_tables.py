@@ -1,6 +1,7 @@
-"""The main table as the Hub gets it when the clips shall be seen there: with one more column, after the first eight.
+"""The main table as the Hub gets it: without `frames_video`; with one more column where clips shall be seen there.
 
-`video` is either the clip itself or a pointer to the clip in the repo. Clips of JPEG files become `images` instead.
+That column stands after the first eight. `video` is either the clip itself or a pointer to the clip in the repo. Clips
+of JPEG files become `images` instead.
 """
 
 from __future__ import annotations
@@ -52,6 +53,18 @@ def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
         for row in stored_rows(folder):
             pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
             writer.write(_with_clip(row, {"bytes": None, "path": pointer}, schema), len(row["frame_indices"][0]))
+
+
+def write_tables_without_frames_video(folder: Path, target: Path) -> None:
+    """Write a dataset's main table without `frames_video`, whose paths mean nothing elsewhere.
+
+    Args:
+        folder: of the dataset.
+        target: folder for the shards; must not exist.
+    """
+    with ShardWriter(target, stored_schema(folder)) as writer:
+        for row in stored_rows(folder):
+            writer.write(row, len(row["frame_indices"][0]))
 
 
 def _schema(folder: Path, *, use_video: bool) -> pa.Schema:

@@ -90,6 +90,9 @@ NEW_IN_VERSION_2 = (
     "annotator_version",
 )
 
+# For readers that open a clip from wherever they run. It is made with the tables, and never pushed.
+FRAMES_VIDEO = pa.field("frames_video", pa.string())
+
 # The sidecar: 25 joints of each hand, so that readers who only train do not pay for them.
 HANDS_SCHEMA = pa.schema(
     [
@@ -130,15 +133,21 @@ class RfmWriter:
     Attributes:
         folder: `<output_dir>/<name>`.
         work: `<folder>/.work`, for what is not finished.
-        schema: of the main table.
+        schema: of a row as it is recorded: the main table's columns without `frames_video`.
+
+    Args:
+        folder: as above.
+        use_video: one MP4 a clip, not JPEGs.
+        frames_video: whether the main table has the column `frames_video`, the clips' absolute paths.
     """
 
-    def __init__(self, folder: Path, *, use_video: bool) -> None:
+    def __init__(self, folder: Path, *, use_video: bool, frames_video: bool = False) -> None:
         self.folder = folder
         self.work = folder / ".work"
         self.schema = main_schema(use_video=use_video)
-        self._root = str(folder.parent)
+        self._root = os.path.abspath(folder.parent)
         self._use_video = use_video
+        self._frames_video = frames_video
         self._record_schema = pa.schema([*self.schema, *(field for field in HANDS_SCHEMA if field.name != "id")])
         self._records = self.work / "records"
         self._finish_swap()
@@ -215,19 +224,34 @@ class RfmWriter:
         shutil.rmtree(tables, ignore_errors=True)
         statistics = ActionStatistics()
         stored = self._stored_rows()
-        with ShardWriter(tables, self.schema) as main, ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
+        schema = self.schema.append(FRAMES_VIDEO) if self._frames_video else self.schema
+        with ShardWriter(tables, schema) as main, ShardWriter(tables / "hands", HANDS_SCHEMA) as hands:
             for key, clip_number in episodes:
                 record = self._read_record(clip_number)
                 if record is None:
                     record = next(row for row in stored if _key(row) == key)
                 actions = _actions(record)
-                main.write(record.select(self.schema.names), len(actions))
+                row = record.select(self.schema.names)
+                if self._frames_video:
+                    row = row.append_column(FRAMES_VIDEO, pa.array([self._absolute_path(row)]))
+                main.write(row, len(actions))
                 hands.write(record.select(HANDS_SCHEMA.names), len(actions))
                 statistics.add(actions)
         tables.rename(self.work / "swap")  # from here on the new tables count
         flush_folder(self.work)
         self._finish_swap()
         return statistics
+
+    def has_frames_video_as_wanted(self) -> bool:
+        """Whether the main table has `frames_video`, or not, as configured, with paths to where the clips are now."""
+        row = next(_rows(self._shards("")), None)
+        if row is None:
+            return True
+        stored = row["frames_video"][0].as_py() if "frames_video" in row.schema.names else None
+        return bool(stored == (self._absolute_path(row) if self._frames_video else None))
+
+    def _absolute_path(self, row: pa.RecordBatch) -> str:
+        return f"{self._root}/{row['frames'][0].as_py()}"
 
     def clean_up(self, clips: set[str]) -> None:
         """After a build: delete the records, which are in the tables now, and clips that no row names.
@@ -277,7 +301,8 @@ class RfmWriter:
     def _stored_rows(self) -> Iterator[pa.RecordBatch]:
         """The rows of the tables as records, in order."""
         for main, hands in zip(_rows(self._shards("")), _rows(self._shards("hands")), strict=True):
-            yield pa.record_batch([*main.columns, *hands.columns[1:]], self._record_schema)
+            columns = main.select(self.schema.names).columns
+            yield pa.record_batch([*columns, *hands.columns[1:]], self._record_schema)
 
     def _finish_swap(self) -> None:
         """Put finished new shards in the place of the old ones, so that nobody ever reads old and new together.
@@ -374,15 +399,27 @@ def _open_shard(shard: Path) -> pq.ParquetFile:
 
 
 def stored_schema(folder: Path) -> pa.Schema:
-    """The columns of the main table in a dataset's folder, of whatever version it is."""
+    """The columns of the main table in a dataset's folder, of whatever version it is, as others may have them."""
     shard = next(folder.glob("train-*.parquet"))
     with _stop_when_damaged(shard):
-        return _open_shard(shard).schema_arrow
+        stored = _open_shard(shard).schema_arrow
+    ours = {field.name: field for field in main_schema(use_video=stored.field("frames").type == pa.string())}
+    # Parquet has renamed what is in lists; with our own fields the same rows are written as the same bytes.
+    return pa.schema([ours.get(field.name, field) for field in stored if field.name != FRAMES_VIDEO.name])
+
+
+def has_frames_video(folder: Path) -> bool:
+    """Whether the main table in a dataset's folder has the column that is for this machine only."""
+    shard = next(folder.glob("train-*.parquet"))
+    with _stop_when_damaged(shard):
+        return FRAMES_VIDEO.name in _open_shard(shard).schema_arrow.names
 
 
 def stored_rows(folder: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of the main table in a dataset's folder, in order, each a batch of one."""
-    return _rows(sorted(folder.glob("train-*.parquet")))
+    """The rows of the main table in a dataset's folder, in order, each a batch of one of the `stored_schema`."""
+    schema = stored_schema(folder)
+    rows = _rows(sorted(folder.glob("train-*.parquet")))
+    return (pa.record_batch(row.select(schema.names).columns, schema) for row in rows)
 
 
 def _rows(shards: list[Path]) -> Iterator[pa.RecordBatch]:

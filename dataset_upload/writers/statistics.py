@@ -41,7 +41,9 @@ class ActionStatistics:
     def summary(self) -> dict[str, Any]:
         """`mean`, `std`, `q01`, `q50`, `q99`: a list of D metres each; empty without rows.
 
-        Quantiles rather than extremes, because hand trackers jump.
+        Quantiles rather than extremes, because hand trackers jump. A quantile q is the inverse of the empirical
+        distribution (NumPy's method "inverted_cdf"): the smallest value that at least a share q of all values does not
+        exceed, as the middle of its bin of 1 mm.
         """
         if self._sum is None or self._sum_of_squares is None or self._histogram is None:
             return {}

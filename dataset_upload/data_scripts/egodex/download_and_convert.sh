@@ -10,10 +10,10 @@ Download parts of EgoDex (test, part1 … part5, extra; default: test) and conve
 dataset named egodex_PART. Nothing is unpacked. Run it again after an interruption: downloads and conversions go on
 where they were.
 
-  --data-dir DIR      where PART.zip is kept (default: egodex_data)
-  --output-dir DIR    where the datasets go (default: egodex_dataset)
+  --data_dir DIR      where PART.zip is kept (default: egodex_data)
+  --output_dir DIR    where the datasets go (default: egodex_dataset)
   --delete            delete PART.zip once all its selected episodes are converted
-  --no-download       read from the server what is needed, store no zip
+  --no_download       read from the server what is needed, store no zip
   --help              this text
 
 What follows -- goes to the converter, for example
@@ -43,17 +43,23 @@ download=true
 parts=()
 
 while (($#)); do
-    case $1 in
+    option=$1
+    if [[ $1 == --* ]]; then # hyphens are understood as underscores
+        name=${1%%=*}
+        name=${name#--}
+        option=--${name//-/_}${1#"--$name"}
+    fi
+    case $option in
         --help | -h) usage && exit 0 ;;
-        --data-dir | --output-dir)
+        --data_dir | --output_dir)
             (($# > 1)) || die "$1: needs a folder"
-            if [[ $1 == --data-dir ]]; then data_dir=$2; else output_dir=$2; fi
+            if [[ $option == --data_dir ]]; then data_dir=$2; else output_dir=$2; fi
             shift
             ;;
-        --data-dir=*) data_dir=${1#*=} ;;
-        --output-dir=*) output_dir=${1#*=} ;;
+        --data_dir=*) data_dir=${1#*=} ;;
+        --output_dir=*) output_dir=${1#*=} ;;
         --delete) delete=true ;;
-        --no-download) download=false ;;
+        --no_download) download=false ;;
         --) shift && break ;;
         test | part[1-5] | extra) parts+=("$1") ;;
         *) die "$1: neither an option nor a part (test, part1 … part5, extra); --help explains" ;;

@@ -22,7 +22,7 @@ from dataset_upload.dataset_loaders.egodex.actions import (
 from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY, Annotation, open_annotation
 from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
 from dataset_upload.dataset_loaders.egodex.byte_source import take_fetched_bytes
-from dataset_upload.errors import EpisodeError, Reason
+from dataset_upload.errors import EpisodeError, Reason, one_line
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.decoding import VideoFrames
 
@@ -165,7 +165,7 @@ class EgoDexLoader:
         if abs(num_poses - num_video_frames) > self.max_frame_mismatch:
             raise EpisodeError(Reason.FRAME_COUNT_MISMATCH, f"Error loading trajectory {name}: {difference}")
         num_frames = min(num_poses, num_video_frames)
-        return num_frames, f"Warning: {difference}, cut to {num_frames}: {name}"
+        return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
 
 
 def _read_poses(annotation: Annotation, num_frames: int) -> tuple[dict[str, Poses], dict[str, Poses]]:

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
 from dataset_upload.dataset_loaders.egodex.byte_source import open_source
+from dataset_upload.dataset_loaders.egodex.deadline import within
 from dataset_upload.dataset_loaders.egodex.range_file import RangeFile
 from dataset_upload.dataset_loaders.egodex.sparse_file import FetchedRanges, SparseFile
 from dataset_upload.dataset_loaders.egodex.zip_archive import (
@@ -35,6 +36,7 @@ from dataset_upload.natural_order import natural_key
 PARTS = ("test", "part1", "part2", "part3", "part4", "part5", "extra")
 _BASE_URL = "https://ml-site.cdn-apple.com/datasets/egodex"
 
+LISTING_S = 600.0  # for the directory of an archive elsewhere: at most some ten megabytes
 _MAX_GAP = 256 * 1024  # bytes between an episode's two members that one request still spans
 _MAX_REQUEST = 32 * 2**20  # bytes fetched into memory at once
 _STREAM_REQUEST = 8 * 2**20
@@ -256,7 +258,14 @@ def _episodes(part: str, files: Iterable[_ListedFile], *, key_prefix: str) -> It
 
 def _list_source(location: str) -> tuple[str, list[_ListedFile]]:
     """A part's name and its files."""
-    if "://" in location or os.path.isfile(location):
+    if "://" in location:
+        try:
+            return within(LISTING_S, partial(_list_zip, location))
+        except TimeoutError as error:
+            raise UsageError(
+                f"--dataset.dataset_path: listing {location} was {error}; download the archive and give its path"
+            ) from None
+    if os.path.isfile(location):
         return _list_zip(location)
     if not os.path.exists(location):
         raise UsageError(

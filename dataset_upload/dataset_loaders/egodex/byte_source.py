@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from dataset_upload.dataset_loaders.egodex import fsspec_source, http_source
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
+from dataset_upload.redaction import redact
 
 _fetched_bytes = 0
 _fetched_lock = threading.Lock()
@@ -29,8 +30,8 @@ class ByteSource(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The location as messages may show it."""
-        return http_source.shown(self.location) if self.is_http else self.location
+        """The location as messages may show it, also where something follows it."""
+        return redact(self.location)
 
     @property
     def is_local(self) -> bool:
@@ -67,11 +68,11 @@ def open_source(location: str) -> ByteSource:
             return ByteSource(location, *http_source.probe(location))
         return ByteSource(location, fsspec_source.size(location), "")
     except (EpisodeError, StoppedError) as error:
-        raise UsageError(f"--dataset.dataset_path: {error}") from error
+        raise UsageError(f"--dataset.dataset_path: {error}") from None
     except OSError as error:
         raise UsageError(f"--dataset.dataset_path: {location} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UsageError(f"--dataset.dataset_path: {location} is no URL ({error})") from error
+    except ValueError:  # whose text may quote a part of the password
+        raise UsageError(f"--dataset.dataset_path: {location} is no URL") from None
 
 
 def take_fetched_bytes() -> int:

@@ -6,18 +6,24 @@ import os
 from functools import cache, partial
 from typing import Any
 
-from dataset_upload.dataset_loaders.egodex.retries import TryAgainError, with_retries
+from dataset_upload.dataset_loaders.egodex.retries import TryAgainError, in_time, with_retries
 from dataset_upload.errors import StoppedError
 
 
 def size(url: str) -> int:
     """The file's size in bytes. Raises StoppedError if it is not there or not to be reached."""
     try:
-        filesystem, path = _filesystem(url, os.getpid())
-        filesystem.invalidate_cache()
-        return int(filesystem.info(path)["size"])
+        return in_time(0, partial(_size, url))
+    except TryAgainError as error:
+        raise StoppedError(f"{url} cannot be read: {error}") from None
     except Exception as error:  # each filesystem has its own; a missing one says what to install
-        raise StoppedError(f"{url} cannot be read ({type(error).__name__}: {error})") from error
+        raise StoppedError(f"{url} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _size(url: str) -> int:
+    filesystem, path = _filesystem(url, os.getpid())
+    filesystem.invalidate_cache()
+    return int(filesystem.info(path)["size"])
 
 
 def read(url: str, start: int, end: int) -> bytes:
@@ -30,11 +36,13 @@ def _read(url: str, start: int, end: int) -> bytes:
     # The asynchronous filesystems fetch just the range; the others would read megabytes ahead.
     options = {} if filesystem.async_impl else {"cache_type": "none"}
     try:
-        data: bytes = filesystem.cat_file(path, start=start, end=end, **options)
-    except FileNotFoundError as error:
-        raise StoppedError(f"{url} is gone") from error
+        data: bytes = in_time(end - start, partial(filesystem.cat_file, path, start=start, end=end, **options))
+    except FileNotFoundError:
+        raise StoppedError(f"{url} is gone") from None
+    except TryAgainError:
+        raise
     except Exception as error:
-        raise TryAgainError(f"{type(error).__name__}: {error}") from error
+        raise TryAgainError(f"{type(error).__name__}: {error}") from None
     if len(data) != end - start:
         raise TryAgainError(f"{len(data)} of {end - start} bytes came")
     return data

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from dataset_upload.dataset_loaders.egodex.retries import TryAgainError, with_retries
-from dataset_upload.errors import StoppedError
+from dataset_upload.dataset_loaders.egodex.retries import TryAgainError, in_time, with_retries
+from dataset_upload.errors import EpisodeError, Reason, StoppedError
 
 if TYPE_CHECKING:
     import urllib3
 
 TIMEOUT_S = 60.0  # without a byte
 _PROBE_ATTEMPTS = 3  # whoever has mistyped a URL wants to know it now
+# Each request brings something, or is tried again: but one by one, cut connections could bring single bytes for ever.
+_MAX_REQUESTS, _MIN_REQUEST_BYTES = 32, 64 * 1024
 _MAX_CONNECTIONS = 4  # kept open to one server; one is used, or one more by each thread that reads at the same time
 _CHUNK_BYTES = 256 * 1024
 
@@ -40,7 +42,7 @@ def probe(url: str) -> HttpFile:
         StoppedError: the server has no such file, or serves no ranges.
     """
 
-    file, _ = with_retries(partial(_receive, url, 0, 1), shown(url), attempts=_PROBE_ATTEMPTS)
+    file, _ = with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
     return file
 
 
@@ -52,39 +54,41 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
         StoppedError: the file is not the expected one any more, or is gone.
     """
     received: list[bytes] = []
-    while (position := start + sum(map(len, received))) < end:
-        _, chunks = with_retries(partial(_receive, url, position, end, expected), shown(url))
+    for _ in range(_MAX_REQUESTS + (end - start) // _MIN_REQUEST_BYTES):
+        position = start + sum(map(len, received))
+        if position == end:
+            return b"".join(received)
+        _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
         received += chunks
-    return b"".join(received)
-
-
-def shown(url: str) -> str:
-    """A URL as messages and ledgers may show it: without user, password and query, which can hold a signature."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error reading {url}: the connection is cut again and again")
 
 
 def _receive(url: str, start: int, end: int, expected: HttpFile | None = None) -> tuple[HttpFile, list[bytes]]:
     """The file, and what one request brings of bytes [start, end), in pieces: less if it is cut.
 
     Raises:
-        TryAgainError: it has brought nothing.
+        TryAgainError: it has brought nothing, or not all in time.
         StoppedError: another file than the expected one answers.
     """
+    return in_time(end - start, partial(_request, url, start, end, expected))
+
+
+def _request(url: str, start: int, end: int, expected: HttpFile | None) -> tuple[HttpFile, list[bytes]]:
+    """As `_receive`, however long it takes."""
     import urllib3
 
     received: list[bytes] = []
     file, response = _get(url, start, end)
     with response:  # closes the connection if anything is left on it, else leaves it open for the next request
         if expected is not None and file != expected:
-            raise StoppedError(f"{shown(url)} has changed while it was being read")
+            raise StoppedError(f"{url} has changed while it was being read")
         try:
             while start < end and (chunk := response.read1(min(end - start, _CHUNK_BYTES), decode_content=False)):
                 received.append(chunk)
                 start += len(chunk)
         except urllib3.exceptions.HTTPError as error:
             if not received:
-                raise TryAgainError(_in_words(error)) from error
+                raise TryAgainError(_in_words(error)) from None
     if not received:
         raise TryAgainError("an empty answer")
     return file, received
@@ -98,8 +102,10 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
         response = _connections(os.getpid(), _proxy(url)).request(
             "GET", url, headers={"Range": f"bytes={start}-{end - 1}"}, preload_content=False
         )
+    except urllib3.exceptions.LocationValueError:  # whose text may quote a part of the password
+        raise StoppedError(f"{url} is no URL that can be read, or leads to one") from None
     except urllib3.exceptions.HTTPError as error:
-        raise TryAgainError(_in_words(error)) from error
+        raise TryAgainError(_in_words(error)) from None
     content_range = response.headers.get("Content-Range", "")
     match = re.fullmatch(rf"bytes {start}-\d+/(\d+)", content_range)
     if response.status == 206 and match:
@@ -109,10 +115,10 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
     if response.status == 206:
         raise TryAgainError(f"asked for bytes {start}-{end - 1}, the server answers {content_range or 'others'}")
     if response.status == 200:
-        raise StoppedError(f"{shown(url)}: its server ignores range requests; download the file and give its path")
+        raise StoppedError(f"{url}: its server ignores range requests; download the file and give its path")
     if response.status == 429 or response.status >= 500:
         raise TryAgainError(f"the server answers {response.status}", _retry_after_s(response))
-    raise StoppedError(f"{shown(url)} cannot be read: the server answers {response.status}")
+    raise StoppedError(f"{url} cannot be read: the server answers {response.status}")
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:

@@ -94,7 +94,7 @@ function trajectoryPlots(curves, seek) {
   const speed = timePlot("Speed", "cm/s", curves, middles, speeds(curves.left), speeds(curves.right), seek);
   const height = timePlot("Height", "cm above the lowest", curves, curves.times, heights(curves.left), heights(curves.right), seek);
   return {
-    nodes: [speed.node, height.node, map.node],
+    nodes: [speed.node, height.node, doubtLegend(curves), map.node],
     moveTo(seconds) {
       for (const plot of [speed, height, map]) plot.moveTo(seconds);
     },
@@ -143,13 +143,22 @@ function timePlot(title, unit, curves, times, left, right, seek) {
   };
 }
 
+/** What the shading means, or that there is none. */
+function doubtLegend({ confidences: { left, right } }) {
+  if (left.concat(right).every((value) => value === null)) return element("p", { class: "legend", text: "Confidence unknown." });
+  const shades = [1, 0.5, 0].map((sure) => svg("rect", { class: "doubt", x: 24 * (1 - sure) * 2, y: 0, width: 24, height: 12, opacity: doubtOpacity(sure) }));
+  return element("p", { class: "legend" }, "Confidence 1 ", svg("svg", { viewBox: "0 0 72 12", role: "img", "aria-label": "none to dark" }, ...shades),
+    " 0; upper half of a plot: left hand, lower half: right");
+}
+
+const doubtOpacity = (confidence) => (0.35 * (1 - confidence)).toFixed(3);
+
 /** Shading of one hand, darker where the tracker is less sure. */
 function doubt(confidences, times, x, y, height) {
   return confidences.slice(1).flatMap((_, i) => {
     const [one, other] = [confidences[i], confidences[i + 1]];
     if (one === null || other === null) return [];
-    const opacity = 0.35 * (1 - (one + other) / 2);
-    return [svg("rect", { class: "doubt", x: x(times[i]), y, width: x(times[i + 1]) - x(times[i]), height, opacity: opacity.toFixed(3) })];
+    return [svg("rect", { class: "doubt", x: x(times[i]), y, width: x(times[i + 1]) - x(times[i]), height, opacity: doubtOpacity((one + other) / 2) })];
   });
 }
 

@@ -31,13 +31,16 @@ function unpack({ trajectories: columns, texts, folders }) {
 
 const show = {
   count: (value) => value.toLocaleString("en"),
-  seconds: (value) => `${short(value)}\u00a0s`,
+  seconds: (value) => `${value.toFixed(2)}\u00a0s`,
   bytes: (value) => {
     const unit = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "KB"]].find(([size]) => value >= size) ?? [1, "bytes"];
     return `${short(value / unit[0])}\u00a0${unit[1]}`;
   },
-  metres: (value) => (value < 0.995 ? `${short(100 * value, 2)}\u00a0cm` : `${short(value)}\u00a0m`),
-  speed: (value) => `${short(value, 2)}\u00a0m/s`,
+  // One unit for each quantity, so that a column of numbers can be compared at a glance.
+  kilobytes: (value) => `${show.count(Math.round(value / 1000))}\u00a0KB`,
+  metres: (value) => `${value.toFixed(2)}\u00a0m`,
+  centimetres: (value) => `${(100 * value).toFixed(1)}\u00a0cm`,
+  speed: (value) => `${value.toFixed(2)}\u00a0m/s`,
   change: (value) => `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}\u00a0%`,
   share: (value) => `${Math.round(100 * value)}\u00a0%`,
   confidence: (value) => (value === null ? "unknown" : value.toFixed(2)),
@@ -70,7 +73,7 @@ function showOverview() {
   const of = (name) => trajectories.map((trajectory) => trajectory[name]);
   byId("histograms").append(
     histogram("Source length", of("seconds"), show.seconds),
-    histogram("Clip size", of("clipBytes"), show.bytes),
+    histogram("Clip size", of("clipBytes"), show.kilobytes),
     histogram("Path of both hands", of("path"), show.metres),
     histogram("Hands in frame", of("meanInFrame"), show.share),
     histogram("Confidence", of("confidence"), show.confidence));
@@ -79,9 +82,9 @@ function showOverview() {
 function showRankings() {
   const { jumpSpeed, stillRadius, leastInFrame } = data.limits;
   const rankings = [
-    ["Fastest hands", `Over ${short(jumpSpeed)} m/s the tracker may have jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
-    ["Stillest hands", `Within ${short(1000 * stillRadius)} mm: at rest, or frozen.`, "radius", 1, show.metres, (value) => value < stillRadius],
-    ["Hands out of frame", "How much of a hand is in the picture.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
+    ["Fastest hands", `Over ${show.speed(jumpSpeed)} the tracker may have jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
+    ["Stillest hands", `Within ${show.centimetres(stillRadius)}: at rest, or frozen.`, "radius", 1, show.centimetres, (value) => value < stillRadius],
+    ["Least in frame", "How much of the hand that is seen less lies in the picture.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
     ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false, (trajectory) => trajectory.convertSeconds !== null],
   ];
   byId("rankings").append(...rankings.map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
@@ -134,6 +137,7 @@ function showInParts(place, button, items, size, draw, what) {
   more();
 }
 
+const label = (status, reason) => (reason ? `${status}: ${reason}` : status);
 const counted = (count, one, many) => `${show.count(count)} ${count === 1 ? one : many}`;
 const linkTo = (trajectory) => `#play=${encodeURIComponent(trajectory.source)}`;
 const thumbnail = (trajectory) => element("img", { src: mediaPath(trajectory.clip, "jpg"), alt: "", loading: "lazy", decoding: "async", width: 256, height: 144 });
@@ -218,13 +222,13 @@ function showUnconverted() {
     Object.entries(counts).map(([reason, count]) => ({ status, reason, count })));
   byId("unconverted-count").textContent = show.count(total(reasons.map(({ count }) => count)));
   byId("reasons").append(...reasons.sort((a, b) => b.count - a.count).map(({ status, reason, count }) =>
-    element("span", { class: status, text: `${show.count(count)} × ${status}: ${reason}` })));
+    element("span", { class: status, text: `${show.count(count)} × ${label(status, reason)}` })));
   const episodes = data.unconverted;
   byId("unconverted-scroll").hidden = episodes.length === 0;
   const hint = reasons.length ? "Which they are, the ledger tells; it stays where the dataset was made." : "Every episode has its trajectory.";
   if (episodes.length === 0) byId("reasons").after(element("p", { class: "hint", text: hint }));
   const row = ({ key, status, reason, message }) => element("tr", {},
-    element("td", { text: key }), element("td", { text: `${status}: ${reason ?? ""}` }), element("td", { text: message ?? "" }));
+    element("td", { text: key }), element("td", { text: label(status, reason) }), element("td", { text: message ?? "" }));
   showInParts(byId("unconverted-rows"), byId("more-unconverted"), episodes, ROWS_AT_A_TIME, row, "episodes");
 }
 
@@ -235,11 +239,11 @@ function factsOf(trajectory) {
     ["Hands", [element("i", { class: "left", text: "left" }), " · ", element("i", { class: "right", text: "right" })]],
     ["Path", pair(trajectory.paths, show.metres)],
     ["Top speed", pair(trajectory.topSpeeds, show.speed)],
-    ["Stays within", pair(trajectory.radii, show.metres)],
+    ["Stays within", pair(trajectory.radii, show.centimetres)],
     ["In frame", pair(trajectory.inFrame, show.share)],
     ["Confidence", [show.confidence(trajectory.confidence)]],
     ["Source", [show.seconds(trajectory.seconds)]],
-    ["Clip", [`${show.bytes(trajectory.clipBytes)}, ${trajectory.frames} frames`]],
+    ["Clip", [`${show.kilobytes(trajectory.clipBytes)}, ${trajectory.frames} frames`]],
     ["Converted in", [trajectory.convertSeconds === null ? "unknown" : show.seconds(trajectory.convertSeconds)]],
   ];
   return facts.map(([name, value]) => element("div", {}, element("dt", { text: name }), element("dd", {}, ...value)));
