@@ -14,6 +14,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.video.picture import Picture
+
 FPS = 30
 SMALL = (64, 48)
 
@@ -35,9 +37,10 @@ def draw(number: int, size: tuple[int, int] = SMALL) -> av.VideoFrame:
     return frame
 
 
-def read_number(frame: av.VideoFrame) -> int:
+def read_number(frame: av.VideoFrame | Picture) -> int:
     """The number that was drawn into a frame."""
-    middles = rows(frame.planes[0])[_CELL // 2, _CELL // 2 : _BITS * _CELL : _CELL]
+    luma = frame.y if isinstance(frame, Picture) else rows(frame.planes[0])
+    middles = luma[_CELL // 2, _CELL // 2 : _BITS * _CELL : _CELL]
     return sum(1 << bit for bit, middle in enumerate(middles) if middle > 126)
 
 
@@ -46,8 +49,10 @@ def rows(plane: Any) -> NDArray[np.uint8]:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
 
 
-def pixels(frame: av.VideoFrame) -> bytes:
+def pixels(frame: av.VideoFrame | Picture) -> bytes:
     """Everything about an 8-bit frame's picture: size, format, every sample."""
+    if isinstance(frame, Picture):
+        frame = frame.to_frame()
     samples = b"".join(rows(plane)[:, : plane.width].tobytes() for plane in frame.planes)
     return f"{frame.width}x{frame.height} {frame.format.name} ".encode() + samples
 

@@ -9,24 +9,26 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
 
 # In checked mode every access to memory is verified first: slower, never cached, for tests.
 CHECKED = os.environ.get("DATASET_UPLOAD_CHECKED_KERNELS", "0") == "1"
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel(function: F) -> F:
     """A function that only other compiled functions call."""
-    return numba.njit(**_OPTIONS)(function)
+    return cast(F, numba.njit(**_OPTIONS)(function))
 
 
-def inlined(function: Callable[..., Any]) -> Any:
+def inlined(function: F) -> F:
     """A `kernel` that becomes a part of each function that calls it."""
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
+    return cast(F, numba.njit(forceinline=True, **_OPTIONS)(function))
 
 
 def entry_point(function: Callable[..., Any]) -> Any:
@@ -43,14 +45,19 @@ def entry_point(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = before
 
 
-def first_call(function: Any, *arguments: Any) -> None:
-    """Call an entry point for the first time; where its cached code is damaged or cannot be kept, do without."""
+def first_call(entry: Any, call: Callable[[], None]) -> bool:
+    """Make the first call of an entry point; where its cached code is damaged or cannot be kept, do without.
+
+    Returns:
+        Whether it was compiled now, rather than read from the cache.
+    """
     try:
-        function(*arguments)
+        call()
     except Exception:  # whatever a damaged file makes of unpickling, or a full disk of writing
-        function._cache.flush()
-        function._cache.disable()
-        function(*arguments)
+        entry._cache.flush()
+        entry._cache.disable()
+        call()
+    return not entry.stats.cache_hits
 
 
 def cache_folder() -> Path | None:

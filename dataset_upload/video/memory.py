@@ -109,29 +109,28 @@ def _load_bits(typing_context: Any, data: Any, position: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data, position = arguments
         address = pointer(context, builder, signature.args[0], data, builder.lshr(position, I64(3)))
-        value = builder.load(builder.bitcast(address, I64.as_pointer()), align=1)
-        return builder.shl(_big_endian(builder, value), builder.and_(position, I64(7)))
+        value = builder.bswap(builder.load(builder.bitcast(address, I64.as_pointer()), align=1))
+        return builder.shl(value, builder.and_(position, I64(7)))
 
     return types.int64(data, types.int64), generate
 
 
-def _big_endian(builder: Any, value: Any) -> Any:
-    return builder.bswap(value)
-
-
 @intrinsic
-def shift_right(typing_context: Any, value: Any, bits: Any) -> Any:
-    """`value >> bits` of a 64-bit integer taken as unsigned."""
-
+def _shift_right(typing_context: Any, value: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.lshr(*arguments)
 
     return types.int64(types.int64, types.int64), generate
 
 
-# load(array, index) -> int64; store(array, index, value) keeps the low bits of the value.
-load = guarded(_load, lambda array, index: require(array, index, 1))
-store = guarded(_store, lambda array, index, value: require(array, index, 1))
+# An element, as int64.
+load: Callable[[Any, int], int] = guarded(_load, lambda array, index: require(array, index, 1))
 
-# load_bits(data, position) -> 64 bits of a bit stream, the one at `position` on top; the last 7 may be missing.
-load_bits = guarded(_load_bits, lambda data, position: require(data, position >> 3, 8))
+# Set an element to the low bits of a value.
+store: Callable[[Any, int, int], None] = guarded(_store, lambda array, index, value: require(array, index, 1))
+
+# 64 bits of a bit stream, the one at a position on top; up to 7 of the last ones are missing.
+load_bits: Callable[[Any, int], int] = guarded(_load_bits, lambda data, position: require(data, position >> 3, 8))
+
+# value >> bits of a 64-bit integer taken as unsigned.
+shift_right: Callable[[int, int], int] = _shift_right  # type: ignore[assignment]
