@@ -31,10 +31,8 @@ from dataset_upload.dataset_loaders.egodex.archive import Episode
 from dataset_upload.language import TextEncoder
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.mini_egodex.part import make_mini_egodex
-from dataset_upload.video import DecodeScale
 from dataset_upload.video.encoding import write_mp4
-from dataset_upload.video.geometry import decode_reduction, plan_resize
-from dataset_upload.video.picture import Picture
+from dataset_upload.video.geometry import plan_resize
 from dataset_upload.video.sampling import sample_indices
 from dataset_upload.writers.rfm import RfmWriter
 
@@ -56,23 +54,21 @@ class Stopwatch:
         self.milliseconds[name] = self.milliseconds.get(name, 0.0) + 1e3 * (time.process_time() - start)
 
 
-def time_worker(job: Job, loader: EgoDexLoader, folder: Path, decode_scale: DecodeScale) -> Stopwatch:
+def time_worker(job: Job, loader: EgoDexLoader, folder: Path) -> Stopwatch:
     """What a worker does, as `Converter` does it, but each stage to its end before the next."""
     watch = Stopwatch()
     with watch.stage("read poses and text, find the packets"):
         trajectory = loader.load(job.episode)
         indices = sample_indices(len(trajectory["frames"]), 32)
     with trajectory["frames"].open() as video:
-        full = plan_resize(video.size_at(0), "stretch", 256)
-        reduction = decode_reduction(decode_scale, full, video.max_reduction)
-        resize = plan_resize(video.size_at(reduction), "stretch", 256)
-        decoded = video.decode(indices, reduction=reduction)
+        resize = plan_resize((video.width, video.height), "stretch", 256)
+        decoded = video.decode(indices)
         frames = []
         for _ in indices:
             with watch.stage("decode"):
-                frame = next(decoded)
+                picture = next(decoded)
             with watch.stage("scale"):
-                frames.append(resize.apply(Picture.of_frame(frame)))
+                frames.append(resize.apply(picture))
     with watch.stage("encode and flush to disk"):
         write_mp4(frames, folder / "clip.mp4", fps=30, crf=18)
         flush_to_disk(folder / "clip.mp4")
@@ -144,13 +140,11 @@ def main() -> None:
         (scratch / "incoming").mkdir()
         convert = Converter(loader, config.output, scratch / "incoming")
         encoder = TextEncoder()
-        worker: dict[DecodeScale, list[Stopwatch]] = {"exact": [], "auto": [], "fast": []}
-        parent = []
+        worker, parent = [], []
         with Ledger(scratch / "out" / "ledger.jsonl", {}) as ledger:
             for number in range(options.rounds + 1):
                 job = Job(listed, listed.key, number, f"out/batch_0000/{number}.mp4", (0, (0,)))
-                for scale, watches in worker.items():
-                    watches.append(time_worker(job, loader, scratch, scale))
+                worker.append(time_worker(job, loader, scratch))
                 text = f"Pick up the stapler number {number} from the metal table and place it in the box lid."
                 parent.append(time_parent(job, convert, writer, ledger, encoder, text))
         num_decoded, decoded_bytes = frames_decoded(episode)
@@ -159,17 +153,15 @@ def main() -> None:
     print(machine(), "\n")
     print(f"{MEAN_FRAMES} frames, {mp4_bytes / 1e6:.2f} MB of video, {hdf5_bytes / 1e6:.2f} MB of poses;", end=" ")
     print(f"{num_decoded} frames of {decoded_bytes / 1e6:.2f} MB are decoded for 32.\n")
-    by_scale = {scale: median_stages(watches[1:]) for scale, watches in worker.items()}
-    print("| stage, CPU ms | exact | auto | fast |\n| --- | ---: | ---: | ---: |")
-    for name in by_scale["auto"]:
-        print(f"| {name} | " + " | ".join(f"{stages[name]:.1f}" for stages in by_scale.values()) + " |")
-    sums = {scale: sum(stages.values()) for scale, stages in by_scale.items()}
-    print("| **worker** | " + " | ".join(f"**{total:.0f}**" for total in sums.values()) + " |")
-    of_parent = median_stages(parent[1:])
+    of_worker, of_parent = median_stages(worker[1:]), median_stages(parent[1:])
+    print("| stage | CPU ms |\n| --- | ---: |")
+    for name, milliseconds in of_worker.items():
+        print(f"| {name} | {milliseconds:.1f} |")
+    print(f"| **worker** | **{sum(of_worker.values()):.0f}** |")
     for name, milliseconds in of_parent.items():
-        print(f"| main process: {name} | {milliseconds:.1f} | {milliseconds:.1f} | {milliseconds:.1f} |")
+        print(f"| main process: {name} | {milliseconds:.1f} |")
     print()
-    print("\n".join(cost_model(sums["exact"], sum(of_parent.values()), mp4_bytes + hdf5_bytes)))
+    print("\n".join(cost_model(sum(of_worker.values()), sum(of_parent.values()), mp4_bytes + hdf5_bytes)))
 
 
 if __name__ == "__main__":

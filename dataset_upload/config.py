@@ -41,7 +41,7 @@ class OutputConfig:
     center_crop: bool = False  # same as resize: center_crop
     use_video: bool = True  # one MP4 a clip; false: JPEG files
     frames_video: bool = False  # add a column of the clips' absolute paths, for readers that know no output_dir
-    decode_scale: DecodeScale = "exact"  # decode at full size, at least twice the clip's (auto) or its own (fast)
+    decode_scale: DecodeScale = "exact"  # at full size; auto and fast, once cheaper, now mean the same
     fps: int = 30  # frame rate that clips play at, frames per second
     crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
     actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres

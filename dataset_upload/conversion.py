@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from dataset_upload.errors import StoppedError
 from dataset_upload.video.encoding import write_jpegs, write_mp4, x264_cpu
-from dataset_upload.video.geometry import Resize, decode_reduction, plan_resize, scale_intrinsics
-from dataset_upload.video.picture import Picture
+from dataset_upload.video.geometry import Resize, plan_resize
 from dataset_upload.video.sampling import sample_indices
 
 if TYPE_CHECKING:
@@ -88,11 +87,8 @@ class Converter:
         trajectory = self.loader.load(job.episode, files)
         indices = sample_indices(len(trajectory["frames"]), self.output.max_frames)
         with trajectory["frames"].open() as video:
-            full_size = video.size_at(0)
-            reduction = decode_reduction(self.output.decode_scale, self._plan_resize(full_size), video.max_reduction)
-            decoded_size = video.size_at(reduction)
-            resize = self._plan_resize(decoded_size)
-            frames = (resize.apply(Picture.of_frame(frame)) for frame in video.decode(indices, reduction=reduction))
+            resize = self._plan_resize((video.width, video.height))
+            frames = (resize.apply(picture) for picture in video.decode(indices))
             clip_file = self.incoming / Path(job.clip).name
             try:
                 frame_names = self._write_clip(frames, clip_file)
@@ -100,7 +96,7 @@ class Converter:
             except OSError as error:
                 raise StoppedError(f"Cannot write {clip_file}: {error.strerror}") from error
         frame_paths = [f"{job.clip}/{name}" for name in frame_names] or job.clip
-        intrinsics = resize.intrinsics(scale_intrinsics(trajectory["intrinsics"], full_size, decoded_size))
+        intrinsics = resize.intrinsics(trajectory["intrinsics"])
         row = make_row(trajectory, indices, frame_paths, intrinsics)
         seconds = time.monotonic() - start
         fetched_bytes = self.loader.take_fetched_bytes()

@@ -25,6 +25,7 @@ from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.natural_order import natural_key
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.summary import Work, summarise
+from dataset_upload.video.preparation import prepare
 from dataset_upload.writers import dataset_info
 from dataset_upload.writers.card import check_card, check_dataset_card, update_card, write_dataset_card
 from dataset_upload.writers.rfm import RfmWriter, clip_path
@@ -44,6 +45,7 @@ def generate(config: GenerateConfig) -> int:
             the episodes in work.
     """
     start = time.monotonic()
+    settle_decode_scale(config.output)
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
     # Whatever can be refused is refused before there is work to lose, and leaves nothing behind.
     loader = make_loader(config)
@@ -82,6 +84,16 @@ def generate(config: GenerateConfig) -> int:
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different
+
+
+def settle_decode_scale(output: OutputConfig) -> None:
+    """Take what is left of a choice that there once was: frames are decoded at full size, whatever is asked for."""
+    if output.decode_scale != "exact":
+        logger.info(
+            f"--output.decode_scale={output.decode_scale} is no longer needed: decoding at full size costs less than "
+            "that did, and is what is done"
+        )
+        output.decode_scale = "exact"
 
 
 def check_place(folder: Path, sources: Iterable[Path]) -> None:
@@ -271,6 +283,8 @@ def convert_all(
     output = config.output
     with work.timed(), writer.incoming_folder() as incoming:
         converter = Converter(loader, output, incoming)
+        if output.num_workers == 0 and (line := prepare()) is not None:
+            logger.info(line)
         outcomes = run_jobs(converter, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
         with closing(outcomes):
             for count, (job, outcome) in enumerate(progress(outcomes, "Processing trajectories", total=len(jobs)), 1):

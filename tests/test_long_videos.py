@@ -57,7 +57,7 @@ def fetch(url: str) -> EpisodeFiles:
 
 def decode(frames: VideoFrames, indices: Sequence[int] | NDArray[np.int64]) -> list[bytes]:
     with frames.open() as video:
-        return [frame.to_ndarray(format="rgb24").tobytes() for frame in video.decode(indices)]
+        return [picture.to_rgb().tobytes() for picture in video.decode(indices)]
 
 
 def local_frames(part: Path) -> VideoFrames:

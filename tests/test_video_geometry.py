@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -14,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from video_streams import FPS, rows
 
-from dataset_upload.video import DecodeScale, ResizeMode
+from dataset_upload.video import ResizeMode
 from dataset_upload.video.decoding import Video
-from dataset_upload.video.geometry import Resize, decode_reduction, plan_resize, scale_intrinsics
+from dataset_upload.video.geometry import plan_resize
 from dataset_upload.video.picture import Picture
 
 FULL_HD = (1920, 1080)
@@ -86,17 +85,13 @@ def test_a_point_is_where_the_intrinsics_say(
 
 
 @pytest.mark.parametrize("mode, shortest_edge_size", PLANS)
-@pytest.mark.parametrize("reduction", [0, 1, 2])
-def test_a_point_is_where_the_intrinsics_say_after_decoding_at_less_than_full_size(
-    mode: ResizeMode, shortest_edge_size: int | None, reduction: int
-) -> None:
+def test_a_point_of_a_video_is_where_the_intrinsics_say(mode: ResizeMode, shortest_edge_size: int | None) -> None:
     pixel = (1301, 333)
     video = Video(io.BytesIO(encode_twice(with_dot(FULL_HD, pixel, radius=12))), "dot.mp4")
-    resize = plan_resize(video.size_at(reduction), mode, 256, shortest_edge_size)
-    (frame,) = video.decode([1], reduction=reduction)
-    decoded_intrinsics = scale_intrinsics(INTRINSICS, FULL_HD, video.size_at(reduction))
-    expected = project(resize.intrinsics(decoded_intrinsics), viewing_ray(INTRINSICS, pixel))
-    np.testing.assert_allclose(find_dot(resize.apply(Picture.of_frame(frame))), expected, atol=0.3)
+    resize = plan_resize((video.width, video.height), mode, 256, shortest_edge_size)
+    (picture,) = video.decode([1])
+    expected = project(resize.intrinsics(INTRINSICS), viewing_ray(INTRINSICS, pixel))
+    np.testing.assert_allclose(find_dot(resize.apply(picture)), expected, atol=0.3)
 
 
 def encode_twice(frame: av.VideoFrame) -> bytes:
@@ -222,53 +217,3 @@ def test_scaling_averages_all_pixels() -> None:
     rows(source.planes[0])[:, ::2] = WHITE
     clip = luma(plan_resize((2048, 2048), "stretch", 256).apply(Picture.of_frame(source)))
     assert np.abs(clip.astype(int) - (BLACK + WHITE) // 2).max() <= 2
-
-
-# Decoding at less than full size ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "scale, mode, expected",
-    [
-        ("exact", "stretch", 0),
-        ("auto", "stretch", 1),
-        ("fast", "stretch", 2),
-        ("auto", "center_crop", 1),
-        ("fast", "center_crop", 2),
-        ("auto", "pad", 1),
-        ("fast", "pad", 2),
-    ],
-)
-def test_how_often_full_hd_is_halved(scale: DecodeScale, mode: ResizeMode, expected: int) -> None:
-    assert decode_reduction(scale, plan_resize(FULL_HD, mode, 256), max_reduction=3) == expected
-
-
-@given(
-    source=st.tuples(_sides, _sides),
-    plan=st.sampled_from(PLANS),
-    scale=st.sampled_from(["auto", "fast"]),
-    limit=st.integers(0, 3),
-)
-def test_halving_leaves_enough(
-    source: tuple[int, int], plan: tuple[ResizeMode, int | None], scale: DecodeScale, limit: int
-) -> None:
-    mode, shortest_edge_size = plan
-    resize = plan_resize(source, mode, 256, shortest_edge_size)
-    reduction = decode_reduction(scale, resize, limit)
-    assert 0 <= reduction <= limit
-    if reduction:
-        least = {"auto": 2, "fast": 1}[scale]
-        for cropped, scaled in zip(resize.cropped, resize.scaled, strict=True):
-            assert cropped >> reduction >= least * scaled
-
-
-def test_real_hands_stay_where_they_are(real_sample: Path) -> None:
-    """Clips of a real episode that were decoded at half size show what those at full size show."""
-    with (real_sample / "add_remove_lid" / "0.mp4").open("rb") as file:
-        video = Video(file, "0.mp4")
-        clips = []
-        for reduction in (0, 1):
-            resize: Resize = plan_resize(video.size_at(reduction), "stretch", 256)
-            (frame,) = video.decode([40], reduction=reduction)
-            clips.append(luma(resize.apply(Picture.of_frame(frame))).astype(int))
-    assert np.abs(clips[0] - clips[1]).mean() < 2

@@ -31,7 +31,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _JOBS_PER_WORKER = 2  # one in work, one waiting, so that a worker never waits for the parent
-_START_TIMEOUT_S = 120.0
+_START_TIMEOUT_S = 300.0  # the first start on a machine compiles
 _MAX_FALSE_STARTS = 10  # workers in a row that died before their first job
 
 
@@ -178,10 +178,13 @@ def _cause_of_death(exit_code: int | None) -> str:
 
 
 def _context() -> Any:
-    # A fork server has imported the codecs once and forks in milliseconds; it has no threads to fork in the middle of.
+    # A fork server has imported the codecs and compiled what decodes, once, and forks in milliseconds; it has no
+    # threads to fork in the middle of.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dataset_upload.conversion", "dataset_upload.dataset_loaders.egodex"])
+    context.set_forkserver_preload(
+        ["dataset_upload.conversion", "dataset_upload.dataset_loaders.egodex", "dataset_upload.video.preload"]
+    )
     return context
 
 

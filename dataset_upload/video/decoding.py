@@ -4,6 +4,9 @@ EgoDex's videos are MPEG-4 Part 2 Simple Profile: I- and P-frames only, a keyfra
 container's index says where each packet lies, packet i is frame i, and frame i needs just the packets from the
 keyframe before it. So a clip of 32 frames reads and decodes those prefixes only, each packet once. A video of any
 other kind (B-frames, edit lists, H.264, …) is decoded from its start, which is always right.
+
+Such groups go to our own decoder (`mpeg4`), which gives what FFmpeg gives for a third of its cost. Where it finds
+anything that it does not know, FFmpeg decodes the group, and says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 import av
 import numpy as np
@@ -20,6 +23,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from dataset_upload.errors import EpisodeError, Reason
 from dataset_upload.video.mp4_limits import check_claims
+from dataset_upload.video.mpeg4.headers import OtherStream, RefusedPacket, read_stream_header
+from dataset_upload.video.picture import Picture, has_plain_colours
+from dataset_upload.video.preparation import decoder_class
+
+if TYPE_CHECKING:
+    from dataset_upload.video.mpeg4.group_decoder import GroupDecoder
 
 av.logging.set_level(av.logging.CRITICAL)  # FFmpeg prints nothing; what it had to say is in its errors
 
@@ -40,9 +49,6 @@ _OPEN_OPTIONS = {"format_whitelist": "mov", "ignore_chapters": "1", "max_streams
 _MACROBLOCK_PIXELS = 16 * 16
 _NOT_CODED_BYTES = 19
 
-# The decoder can leave out the finer frequencies of its 8x8 blocks and so decode to 1/2, 1/4 or 1/8 of the size.
-_MAX_REDUCTION = {"mpeg4": 3}
-
 
 class Video:
     """An open video file.
@@ -50,7 +56,6 @@ class Video:
     Attributes:
         num_frames: how many frames a decode from start to end gives.
         width, height: of its frames, in pixels.
-        max_reduction: how often the decoder can halve them while decoding.
         fps: its average frame rate; 0 if the container does not say.
         timestamps: (num_frames,) float64, seconds from the first frame. Where the file's own are missing or do not
             rise from frame to frame, they are counted at `fps`, and NaN without that.
@@ -72,7 +77,6 @@ class Video:
         with self._container() as container:
             stream = self._stream(container)
             self.width, self.height = stream.codec_context.width, stream.codec_context.height
-            self.max_reduction = _MAX_REDUCTION.get(stream.codec_context.name, 0)
             self.fps = float(stream.average_rate or 0)
             self._time_base = float(stream.time_base or 0)
             self._index = _PacketIndex.of(stream)
@@ -84,70 +88,80 @@ class Video:
         if self.num_frames == 0:
             raise EpisodeError(Reason.ZERO_FRAMES, f"Error: No frame in video file: {name}")
 
-    def size_at(self, reduction: int) -> tuple[int, int]:
-        """(width, height) of the frames that `decode` gives at a reduction."""
-        return (-(-self.width >> reduction), -(-self.height >> reduction))
-
-    def decode(self, indices: Sequence[int] | NDArray[np.int64], *, reduction: int = 0) -> Iterator[av.VideoFrame]:
-        """Decode frames one at a time, in the decoder's own pixel format.
+    def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[Picture]:
+        """Decode frames one at a time; each is valid until the next is asked for.
 
         Args:
             indices: ascending, unique, each in [0, num_frames). Be done with them before asking for others.
-            reduction: how often to halve width and height in the decoder, up to `max_reduction`; 0 is exact.
 
         Raises:
             EpisodeError: at the first frame that cannot be decoded without damage.
         """
         wanted = [int(index) for index in indices]
         if not wanted:
-            return
-        if self._index is None:
-            decoded = self._decode_all(reduction)
-        else:
-            decoded = self._decode_groups(self._index, wanted, reduction)
-        remaining = iter(wanted)
-        due = next(remaining)
-        for index, frame in decoded:
-            if frame.is_corrupt or (frame.width, frame.height) != self.size_at(reduction):
-                raise self._unreadable(f"damaged at frame {index}")
-            if index == due:
-                yield frame
-                if index == wanted[-1]:
-                    return
-                due = next(remaining)
-        raise self._truncated(f"frame {due} of {self.num_frames} is missing")
+            return iter(())
+        return self._decode_from_start(wanted) if self._index is None else self._decode_groups(self._index, wanted)
 
-    def _decode_groups(
-        self, index: _PacketIndex, wanted: list[int], reduction: int
-    ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """The wanted frames with those that they need, by index."""
+    def _decode_groups(self, index: _PacketIndex, wanted: list[int]) -> Iterator[Picture]:
+        """The wanted frames, by decoding those that they need, too."""
         if hasattr(self._file, "prefetch"):  # it lies behind a network: a few requests now instead of one a packet
             self._file.prefetch(index.byte_ranges(wanted))
+        is_wanted = set(wanted)
         with self._container() as container:
             # The very decoder that a decode from the start would use.
-            decoder: Any = self._stream(container, reduction).codec_context
+            ffmpeg: Any = self._stream(container).codec_context
+            own = _own_decoder(ffmpeg)
             for first, last in index.groups(wanted):
-                decoder.flush_buffers()
-                for due in range(first, last + 1):
-                    frames = decoder.decode(self._read_packet(index, due))
-                    if len(frames) != 1 or (due == first and not frames[0].key_frame):
-                        raise self._unreadable(f"damaged at frame {due}")
-                    yield due, frames[0]
+                given = first - 1  # the last frame of this group that was given out
+                if own is not None:
+                    try:
+                        own.start_group()
+                        for number in range(first, last + 1):
+                            picture = own.decode(self._read_packet(index, number))
+                            if number in is_wanted:
+                                yield picture
+                                given = number
+                        continue
+                    except RefusedPacket:
+                        pass
+                    except OtherStream:  # what there is in the headers may hold for the rest of the stream
+                        own = None
+                ffmpeg.flush_buffers()
+                for number in range(first, last + 1):
+                    frames = ffmpeg.decode(_padded(self._read_packet(index, number)))
+                    if len(frames) != 1 or (number == first and not frames[0].key_frame):
+                        raise self._unreadable(f"damaged at frame {number}")
+                    self._check(frames[0], number)
+                    if number in is_wanted and number > given:
+                        yield Picture.of_frame(frames[0])
 
-    def _read_packet(self, index: _PacketIndex, number: int) -> Any:
+    def _read_packet(self, index: _PacketIndex, number: int) -> bytes:
         self._file.seek(index.offsets[number])
         data = self._file.read(index.sizes[number])
         if len(data) != index.sizes[number]:
             raise self._truncated(f"frame {number} of {self.num_frames} is missing")
-        # Packet(data) would leave out the padding that decoders read past the end; update() copies into it.
-        packet: Any = av.Packet(len(data))
-        packet.update(data)
-        return packet
+        return data
 
-    def _decode_all(self, reduction: int = 0) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _decode_from_start(self, wanted: list[int]) -> Iterator[Picture]:
+        remaining = iter(wanted)
+        due = next(remaining)
+        for number, frame in self._decode_all():
+            self._check(frame, number)
+            if number == due:
+                yield Picture.of_frame(frame)
+                if number == wanted[-1]:
+                    return
+                due = next(remaining)
+        raise self._truncated(f"frame {due} of {self.num_frames} is missing")
+
+    def _check(self, frame: av.VideoFrame, number: int) -> None:
+        if frame.is_corrupt or (frame.width, frame.height) != (self.width, self.height):
+            raise self._unreadable(f"damaged at frame {number}")
+
+    def _decode_all(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Every frame from the start, by index."""
         with self._container() as container:
-            stream = self._stream(container, reduction)
+            stream = self._stream(container)
             num_packets = num_frames = 0
             for packet in container.demux(stream):
                 if packet.is_corrupt:  # the file ends in the middle of it
@@ -194,7 +208,7 @@ class Video:
         options = {**_OPEN_OPTIONS, "codec_whitelist": decoder, "max_pixels": str(_MAX_PIXELS[decoder])}
         return av.open(self._file, "r", options=options, metadata_errors="replace")
 
-    def _stream(self, container: av.container.InputContainer, reduction: int = 0) -> av.VideoStream:
+    def _stream(self, container: av.container.InputContainer) -> av.VideoStream:
         if not container.streams.video:
             raise self._unreadable("no video stream")
         stream = container.streams.video[0]
@@ -208,7 +222,7 @@ class Video:
         if codec.name != "mpeg4" and len(container.streams.video) > 1:
             raise self._unreadable("several videos in one file")
         codec.thread_count = 1
-        codec.options = {"max_pixels": str(_MAX_PIXELS[codec.name]), "lowres": str(reduction)}
+        codec.options = {"max_pixels": str(_MAX_PIXELS[codec.name])}
         if codec.name == "mpeg4" and _SOUND_ENCODER.search(codec.extradata or b""):
             codec.options["bug"] = "0"
         return stream
@@ -272,6 +286,25 @@ class _PacketIndex:
         return dict(zip(keyframes.tolist(), wanted, strict=True)).items()
 
 
+def _own_decoder(codec: Any) -> GroupDecoder | None:
+    """Our own decoder of FFmpeg's stream; None where it does not take it, or Numba cannot be had."""
+    try:
+        header = read_stream_header(codec.extradata or b"")
+    except OtherStream:
+        return None
+    if (header.width, header.height) != (codec.width, codec.height) or not has_plain_colours(codec):
+        return None
+    decoder = decoder_class()
+    return None if decoder is None else decoder(header)
+
+
+def _padded(data: bytes) -> Any:
+    # Packet(data) would leave out the padding that decoders read past the end; update() copies into it.
+    packet: Any = av.Packet(len(data))
+    packet.update(data)
+    return packet
+
+
 class VideoFrames(Sequence[NDArray[np.uint8]]):
     """The frames of a video as a read-only sequence of (H, W, 3) uint8 RGB images, decoded when asked for.
 
@@ -298,7 +331,7 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
 
     @contextmanager
     def open(self) -> Iterator[Video]:
-        """The video itself, for frames in the decoder's pixel format; its indices are those of the file."""
+        """The video itself, for its pictures as they were decoded; its indices are those of the file."""
         with self._open_file() as file:
             yield Video(file, self._name, timestamps=self._timestamps)
 
@@ -328,16 +361,16 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
             return view
         wanted = self.indices[index]
         with self.open() as video:
-            (frame,) = video.decode([wanted])
-            return _rgb(frame)
+            (picture,) = video.decode([wanted])
+            return picture.to_rgb()
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         if self.indices.step < 0:
             yield from (self[position] for position in range(len(self)))
             return
         with self.open() as video:
-            for frame in video.decode(self.indices):
-                yield _rgb(frame)
+            for picture in video.decode(self.indices):
+                yield picture.to_rgb()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -350,7 +383,3 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
 
     def __repr__(self) -> str:
         return f"VideoFrames({self._name!r}, shape={self.shape}, dtype=uint8)"
-
-
-def _rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    return cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24", threads=1))

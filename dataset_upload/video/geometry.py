@@ -8,12 +8,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_upload.video import DecodeScale, ResizeMode
+from dataset_upload.video import ResizeMode
 from dataset_upload.video.picture import Picture
 from dataset_upload.video.scaling import shrink
-
-# How many times its own size a clip's frame must at least be decoded at.
-_LEAST_DECODED: dict[DecodeScale, int] = {"auto": 2, "fast": 1}
 
 
 @dataclass(frozen=True)
@@ -95,28 +92,6 @@ def plan_resize(
         scaled = (_even_near(width * scale), _even_near(height * scale))
         return Resize(source, (0, 0), scaled, (0, 0), scaled)
     return Resize(source, (0, 0), square, (0, 0), square)
-
-
-def decode_reduction(scale: DecodeScale, resize: Resize, max_reduction: int) -> int:
-    """How often the decoder may halve the frames before a resize that was planned for their full size.
-
-    "exact": never; "auto": as long as they stay twice as large as they are needed; "fast": as large.
-    """
-    if scale == "exact":
-        return 0
-    least = _LEAST_DECODED[scale]
-    reductions = range(max_reduction, 0, -1)
-    sides = list(zip(resize.cropped, resize.scaled, strict=True))
-    enough = (n for n in reductions if all(cropped >> n >= least * scaled for cropped, scaled in sides))
-    return next(enough, 0)
-
-
-def scale_intrinsics(
-    intrinsics: NDArray[np.float32], source: tuple[int, int], scaled: tuple[int, int]
-) -> NDArray[np.float32]:
-    """The (3, 3) intrinsics of a picture that was scaled from one (width, height) to another."""
-    factors = [scaled[0] / source[0], scaled[1] / source[1], 1.0]
-    return np.diag(factors).astype(np.float32) @ intrinsics
 
 
 def _even_below(length: int) -> int:

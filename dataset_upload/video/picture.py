@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 # AVColorSpace and AVColorRange: what a small video without any statement is taken for, stated or not.
 _BT601 = (2, 5, 6)  # unspecified, BT.470BG, SMPTE 170M
 _LIMITED = (0, 1)  # unspecified, MPEG
+
+
+def has_plain_colours(frame: Any) -> bool:
+    """Whether a frame, or a codec, has limited range and BT.601 colours, or says nothing about them."""
+    return frame.colorspace in _BT601 and frame.color_range in _LIMITED
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class Picture:
     def of_frame(cls, frame: av.VideoFrame) -> Picture:
         """A frame of FFmpeg's; its planes are shared where they are in the right format, else converted."""
         converted = frame
-        if frame.format.name != "yuv420p" or frame.colorspace not in _BT601 or frame.color_range not in _LIMITED:
+        if frame.format.name != "yuv420p" or not has_plain_colours(frame):
             converted = frame.reformat(
                 format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG", interpolation="AREA", threads=1
             )
