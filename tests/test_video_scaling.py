@@ -167,8 +167,10 @@ def test_weights_of_each_target_sample_sum_to_one(one: int, other: int) -> None:
     inner = np.maximum(shares.last - shares.first - 1, 0)
     sums = shares.weights[:, 0] + inner * shares.weights[:, 1].astype(np.int64) + shares.weights[:, 2]
     assert (sums == source).all()
-    by_column = scaling._column_weights(source, target, 16).reshape(target, -1)
-    assert by_column.shape[1] % 16 == 0 and (by_column.sum(axis=1) == source).all()
+    first, weights = scaling._column_weights(source, target, 4, 16)
+    by_column = weights.reshape(len(first), -1)
+    assert by_column.shape[0] % 4 == by_column.shape[1] % 16 == 0
+    assert (by_column[:target].sum(axis=1) == source).all() and not by_column[target:].any()
 
 
 @pytest.mark.parametrize("level", [0, 1, 127, 254, 255])

@@ -28,12 +28,12 @@ def shrink(source: Picture, target: Picture) -> None:
         for plane, smaller in ((source.y, target.y), (source.u, target.u), (source.v, target.v)):
             shrink_with_numpy(plane, smaller)
         return
-    _call(kernel, source.y, target.y)
+    kernel.shrink(*_arguments(kernel, source.y, target.y))
     if _are_interleaved(source.u, source.v):
-        _call(kernel, source.u, target.u, target.v)
+        kernel.shrink(*_arguments(kernel, source.u, target.u, target.v))
     else:
-        _call(kernel, np.ascontiguousarray(source.u), target.u)
-        _call(kernel, np.ascontiguousarray(source.v), target.v)
+        kernel.shrink(*_arguments(kernel, np.ascontiguousarray(source.u), target.u))
+        kernel.shrink(*_arguments(kernel, np.ascontiguousarray(source.v), target.v))
 
 
 def shrink_with_numpy(source: Plane, target: Plane) -> None:
@@ -56,21 +56,22 @@ def shrink_with_numpy(source: Plane, target: Plane) -> None:
 
 @cache
 def _kernel() -> Any:
-    """The module with the machine code; None where Numba cannot be had."""
+    """The module with the machine code, compiled; None where Numba cannot be had."""
     try:
-        from dataset_upload.video import scaling_kernel
+        from dataset_upload.video import kernels, scaling_kernel
     except ImportError:
         return None
+    sample = np.zeros((1, 1), np.uint8)
+    kernels.first_call(scaling_kernel.shrink, *_arguments(scaling_kernel, sample, sample))
     return scaling_kernel
 
 
-def _call(kernel: Any, source: Plane, target: Plane, second_target: Plane | None = None) -> None:
-    """Shrink a plane, or two whose samples alternate, `source` being the first of them."""
+def _arguments(kernel: Any, source: Plane, target: Plane, second_target: Plane | None = None) -> tuple[Any, ...]:
+    """What shrinks a plane, or two whose samples alternate, `source` being the first of them."""
     (height, width), (target_height, target_width) = source.shape, target.shape
     step = 1 if second_target is None else 2
-    second_target = target if second_target is None else second_target
-    rows, columns = _shares(height, target_height), _shares(width, target_width)
-    kernel.shrink(
+    rows = _shares(height, target_height)
+    return (
         _bytes(source, (height - 1) * source.strides[0] + step * width, writeable=False),
         source.strides[0],
         step,
@@ -80,10 +81,10 @@ def _call(kernel: Any, source: Plane, target: Plane, second_target: Plane | None
         rows.last,
         rows.weights,
         _zeros(step * width),
-        columns.first,
-        _column_weights(width, target_width, kernel.LANES),
+        *_column_weights(width, target_width, kernel.TOGETHER, kernel.LANES),
+        target_width,
         *_target(target),
-        *_target(second_target),
+        *_target(target if second_target is None else second_target),
     )
 
 
@@ -120,16 +121,24 @@ def _shares(source: int, target: int) -> _Shares:
 
 
 @lru_cache(maxsize=16)
-def _column_weights(source: int, target: int, multiple: int) -> NDArray[np.uint32]:
-    """The weights of the source samples from each target sample's first on, equally many for all, one after another."""
+def _column_weights(
+    source: int, target: int, column_multiple: int, weight_multiple: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Each target sample's first source sample, and the weights of that one and those behind it, equally many for all.
+
+    Both numbers are rounded up to the multiples; what is more has no weight.
+    """
     first, last, weights = _shares(source, target)
+    columns = -(-target // column_multiple) * column_multiple
     most = int((last - first).max()) + 1
-    count = last[:, None] - first[:, None]
-    number = np.arange(-(-most // multiple) * multiple)
-    spread = np.where(number < count, weights[:, 1:2], 0)
-    spread[:, 0] = weights[:, 0]
-    spread[number == np.where(count > 0, count, -1)] = weights[count[:, 0] > 0, 2]
-    return spread.astype(np.uint32).ravel()
+    starts = np.zeros(columns, np.int64)
+    starts[:target] = first
+    by_column = np.zeros((columns, -(-most // weight_multiple) * weight_multiple), np.uint32)
+    for column, (count, (of_first, of_inner, of_last)) in enumerate(zip(last - first, weights, strict=True)):
+        by_column[column, 1:count] = of_inner
+        by_column[column, count] = of_last
+        by_column[column, 0] = of_first
+    return starts, by_column.ravel()
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,11 @@ from dataset_upload.errors import EpisodeError, Reason, one_line
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.decoding import VideoFrames
 
+Poses = NDArray[np.float32]
+
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # what Python makes of such bytes in a file's name
+_POSES = ("camera", *hand_poses("left"), *hand_poses("right"))
+_WHOLE_POSES = ("camera", "leftHand", "rightHand")  # whose rotation is kept
 _ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
 
 
@@ -109,11 +113,12 @@ class EgoDexLoader:
         frames = VideoFrames(files.open_mp4, str(episode.mp4))
         with files.open_hdf5() as file, open_annotation(file, hdf5_name, num_frames=len(frames)) as annotation:
             task, task_certain = choose_task(annotation, hdf5_name)
-            num_poses = annotation.num_poses(["camera", *hand_poses("left"), *hand_poses("right")])
+            num_poses = annotation.num_poses(_POSES)
             num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
+            positions, transforms = _read_poses(annotation, num_frames)
             return Trajectory(
                 frames=frames[:num_frames],
-                actions=_positions(annotation, action_poses(self.actions), num_frames).reshape(num_frames, -1),
+                actions=np.concatenate([positions[pose] for pose in action_poses(self.actions)], axis=1),
                 action_names=self.action_names,
                 task=task,
                 task_name=episode.task_name,
@@ -123,14 +128,14 @@ class EgoDexLoader:
                 quality_label="successful",
                 partial_success=None,
                 data_source=self.dataset_name,
-                camera_to_world=annotation.pose("camera", num_frames),
+                camera_to_world=transforms["camera"],
                 intrinsics=annotation.intrinsics((frames.shape[2], frames.shape[1])),
                 confidences=annotation.confidences(CONFIDENCE_JOINTS, num_poses, num_frames),
                 hands={
-                    "left_hand": _positions(annotation, hand_poses("left"), num_frames),
-                    "right_hand": _positions(annotation, hand_poses("right"), num_frames),
-                    "left_wrist_rotation": annotation.pose("leftHand", num_frames)[:, :3, :3].copy(),
-                    "right_wrist_rotation": annotation.pose("rightHand", num_frames)[:, :3, :3].copy(),
+                    "left_hand": np.stack([positions[pose] for pose in hand_poses("left")], axis=1),
+                    "right_hand": np.stack([positions[pose] for pose in hand_poses("right")], axis=1),
+                    "left_wrist_rotation": transforms["leftHand"][:, :3, :3].copy(),
+                    "right_wrist_rotation": transforms["rightHand"][:, :3, :3].copy(),
                 },
                 source=episode.key,
                 part=episode.part,
@@ -163,12 +168,15 @@ class EgoDexLoader:
         return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
 
 
-def _positions(annotation: Annotation, poses: Sequence[str], num_frames: int) -> NDArray[np.float32]:
-    """(num_frames, len(poses), 3) positions in metres. The rotations, four times as much, are dropped pose by pose."""
-    positions = np.empty((num_frames, len(poses), 3), np.float32)
-    for column, pose in enumerate(poses):
-        positions[:, column] = annotation.pose(pose, num_frames)[:, :3, 3]
-    return positions
+def _read_poses(annotation: Annotation, num_frames: int) -> tuple[dict[str, Poses], dict[str, Poses]]:
+    """Each pose, read once, by name: (num_frames, 3) positions in metres of all, (num_frames, 4, 4) of some."""
+    positions, transforms = {}, {}
+    for name in _POSES:
+        pose = annotation.pose(name, num_frames)
+        positions[name] = pose[:, :3, 3].copy()  # the rotations, four times as much, are dropped pose by pose
+        if name in _WHOLE_POSES:
+            transforms[name] = pose
+    return positions, transforms
 
 
 def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:

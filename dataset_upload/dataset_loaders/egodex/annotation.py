@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -32,15 +33,24 @@ _MAX_CHUNK_BYTES, _MAX_CHUNKS = 64 * 2**20, 4096
 _KEEP_SIZE = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}  # each other filter can make a thousand bytes of one
 
 
+class _Dataset(NamedTuple):
+    """An array of floating-point numbers that lies in this file."""
+
+    handle: Any
+    shape: tuple[int, ...]
+    offset: int | None  # of its first byte in the file, where it is one block of float32 as they are in memory
+    chunk: tuple[int, ...] | None  # shape of a chunk, where it is stored in such
+
+
 class Annotation:
     """An open HDF5 file; `name` is what error messages call it."""
 
-    def __init__(self, file: h5py.File, name: str) -> None:
-        self._attributes = file.attrs
+    def __init__(self, hdf5: h5py.File, file: _BoundedFile, name: str) -> None:
+        self._attributes = hdf5.attrs
+        self._file = file
         self._name = name
         # By path. HDF5's own handles: h5py's objects around them would take longer than all the rest.
-        self._objects: dict[str, Any] = {"": file.id}
-        self._chunk_shapes: dict[str, tuple[int, ...]] = {}  # of the datasets that are stored so
+        self._objects: dict[str, h5py.h5g.GroupID | _Dataset | None] = {"": hdf5.id}
 
     def text(self, attribute: str) -> str | None:
         """A text attribute, stripped; None where it is absent or empty."""
@@ -140,24 +150,32 @@ class Annotation:
     def _read(self, path: str, num_rows: int) -> NDArray[np.float32]:
         """The first rows of a dataset of numbers."""
         dataset = self._dataset(path)
+        assert dataset is not None
         shape = (num_rows, *dataset.shape[1:])
-        self._check_written(dataset, shape, path)
         values = np.empty(shape, np.float32)
-        rows = dataset.get_space()
+        if dataset.offset is not None:
+            # As HDF5 would, in a fifth of the time.
+            self._file.seek(dataset.offset)
+            num_bytes: int = self._file.readinto(values.reshape(-1).view(np.uint8).data)
+            if num_bytes < values.nbytes:
+                raise self._error(Reason.UNREADABLE_HDF5, f"the file ends within '{path}'")
+            return values
+        self._check_written(dataset, shape, path)
+        rows = dataset.handle.get_space()
         rows.select_hyperslab((0,) * len(shape), shape)
-        dataset.read(h5py.h5s.create_simple(shape), rows, values)
+        dataset.handle.read(h5py.h5s.create_simple(shape), rows, values)
         return values
 
-    def _check_written(self, dataset: Any, shape: tuple[int, ...], path: str) -> None:
+    def _check_written(self, dataset: _Dataset, shape: tuple[int, ...], path: str) -> None:
         """Raises EpisodeError where rows take no room in the file: HDF5 would make them up."""
-        if path not in self._chunk_shapes:
-            is_written = dataset.get_storage_size() > 0
+        if dataset.chunk is None:
+            is_written = dataset.handle.get_storage_size() > 0
         else:
-            starts = [range(0, extent, size) for extent, size in zip(shape, self._chunk_shapes[path], strict=True)]
+            starts = [range(0, extent, size) for extent, size in zip(shape, dataset.chunk, strict=True)]
             if math.prod(map(len, starts)) > _MAX_CHUNKS:
                 raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in over {_MAX_CHUNKS} chunks")
             # One by one: counting them would follow an index that may lead in circles.
-            is_written = all(_has_chunk(dataset, start) for start in itertools.product(*starts))
+            is_written = all(_has_chunk(dataset.handle, start) for start in itertools.product(*starts))
         if not is_written:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' has rows that were never written")
 
@@ -185,14 +203,14 @@ class Annotation:
             raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is not UTF-8 text") from error
         return text
 
-    def _dataset(self, path: str) -> Any:
+    def _dataset(self, path: str) -> _Dataset | None:
         """A dataset of numbers; None where there is none of that name."""
         dataset = self._object(path)
-        if isinstance(dataset, h5py.h5g.GroupID):
-            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
-        return dataset
+        if dataset is None or isinstance(dataset, _Dataset):
+            return dataset
+        raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
 
-    def _object(self, path: str) -> Any:
+    def _object(self, path: str) -> h5py.h5g.GroupID | _Dataset | None:
         """A group, or a dataset of numbers that lies in this file; opened once. None where there is neither."""
         if path not in self._objects:
             group_path, _, name = path.rpartition("/")
@@ -200,32 +218,36 @@ class Annotation:
             self._objects[path] = self._open(group, name, path) if isinstance(group, h5py.h5g.GroupID) else None
         return self._objects[path]
 
-    def _open(self, group: Any, name: str, path: str) -> Any:
+    def _open(self, group: Any, name: str, path: str) -> h5py.h5g.GroupID | _Dataset | None:
         links = group.links
         if not links.exists(name.encode()):
             return None
         if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is a link to elsewhere")
         opened = h5py.h5o.open(group, name.encode())
-        if not isinstance(opened, h5py.h5g.GroupID):
-            self._check_storage(opened, path)
-        return opened
+        return opened if isinstance(opened, h5py.h5g.GroupID) else self._describe(opened, path)
 
-    def _check_storage(self, dataset: Any, path: str) -> None:
-        if not isinstance(dataset, h5py.h5d.DatasetID) or dataset.dtype.kind != "f":
+    def _describe(self, dataset: Any, path: str) -> _Dataset:
+        """Where and how a dataset is stored. Raises EpisodeError where it must not be read."""
+        number = dataset.get_type() if isinstance(dataset, h5py.h5d.DatasetID) else None
+        if number is None or number.get_class() != h5py.h5t.FLOAT:
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
+        offset = dataset.get_offset()
+        if offset is not None and number == h5py.h5t.IEEE_F32LE and sys.byteorder == "little":
+            return _Dataset(dataset, dataset.shape, offset, None)
         storage = dataset.get_create_plist()
         layout = storage.get_layout()
         if layout == h5py.h5d.VIRTUAL or storage.get_external_count():
             raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' points to another file")
         if layout != h5py.h5d.CHUNKED:
-            return
-        self._chunk_shapes[path] = storage.get_chunk()
-        if math.prod(self._chunk_shapes[path]) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
+            return _Dataset(dataset, dataset.shape, None, None)
+        chunk = storage.get_chunk()
+        if math.prod(chunk) * number.get_size() > _MAX_CHUNK_BYTES:
             raise self._error(Reason.TOO_LARGE, f"'{path}' is stored in chunks of over {_MAX_CHUNK_BYTES} bytes")
         filters = [storage.get_filter(number)[0] for number in range(storage.get_nfilters())]
         if sum(each not in _KEEP_SIZE for each in filters) > 1:
             raise self._error(Reason.TOO_LARGE, f"'{path}' is compressed more than once")
+        return _Dataset(dataset, dataset.shape, None, chunk)
 
     def _error(self, reason: Reason, detail: str) -> EpisodeError:
         return EpisodeError(reason, f"Error loading trajectory {self._name}: {detail}")
@@ -274,7 +296,7 @@ def open_annotation(file: BinaryIO, name: str, *, num_frames: int) -> Iterator[A
     bounded = _BoundedFile(file, name, _MAX_READ_BYTES + num_frames * _MAX_READ_BYTES_PER_FRAME)
     try:
         with h5py.File(bounded, "r") as hdf5:
-            yield Annotation(hdf5, name)
+            yield Annotation(hdf5, bounded, name)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         # h5py's ways to say that a file is cut short or damaged.
         raise EpisodeError(
