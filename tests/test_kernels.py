@@ -49,9 +49,9 @@ def code_files(cache_home: Path) -> list[Path]:
 
 def test_code_is_kept_and_read_again(double: Callable[[], Any], cache_home: Path) -> None:
     first, second = double(), double()
-    assert kernels.first_call(first, lambda: first(1))
+    assert kernels.first_call(first, 1)
     assert len(code_files(cache_home)) == 1
-    assert not kernels.first_call(second, lambda: second(1))
+    assert not kernels.first_call(second, 1)
     assert second(21) == 42
 
 
@@ -80,7 +80,7 @@ def test_another_folder_is_not_trusted(
         monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may be root
     assert kernels.cache_folder() is None
     entry = double()
-    assert kernels.first_call(entry, lambda: entry(1))
+    assert kernels.first_call(entry, 1)
     assert entry(21) == 42
     assert code_files(cache_home) == []
 
@@ -101,12 +101,12 @@ def test_damaged_code_is_made_anew(double: Callable[[], Any], cache_home: Path, 
     (file,) = code_files(cache_home)
     file.write_bytes(damage)
     entry = double()
-    assert kernels.first_call(entry, lambda: entry(1))
+    assert kernels.first_call(entry, 1)
     assert entry(21) == 42
     healed = double()
     healed(1)
     third = double()
-    assert not kernels.first_call(third, lambda: third(1))
+    assert not kernels.first_call(third, 1)
 
 
 def test_a_full_disk_costs_only_the_cache(double: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_full_disk_costs_only_the_cache(double: Callable[[], Any], monkeypatch
 
     entry = double()
     monkeypatch.setattr(type(entry._cache._impl), "reduce", full)
-    assert kernels.first_call(entry, lambda: entry(1))
+    assert kernels.first_call(entry, 1)
     assert entry(21) == 42
 
 
@@ -131,7 +131,6 @@ def test_other_sources_have_another_folder(cache_home: Path, monkeypatch: pytest
 @pytest.mark.parametrize("is_new", [True, False])
 def test_compiling_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, cache_home: Path, is_new: bool) -> None:
     monkeypatch.setattr(preparation, "_compiled", lambda: (object, is_new))
-    monkeypatch.setattr(kernels, "first_call", lambda *_: False)
     line = preparation.prepare()
     if is_new:
         assert line is not None

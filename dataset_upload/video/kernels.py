@@ -45,18 +45,18 @@ def entry_point(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = before
 
 
-def first_call(entry: Any, call: Callable[[], None]) -> bool:
-    """Make the first call of an entry point; where its cached code is damaged or cannot be kept, do without.
+def first_call(entry: Any, *arguments: Any) -> bool:
+    """Call an entry point for the first time; where its cached code is damaged or cannot be kept, do without.
 
     Returns:
         Whether it was compiled now, rather than read from the cache.
     """
     try:
-        call()
+        entry(*arguments)
     except Exception:  # whatever a damaged file makes of unpickling, or a full disk of writing
         entry._cache.flush()
         entry._cache.disable()
-        call()
+        entry(*arguments)
     return not entry.stats.cache_hits
 
 

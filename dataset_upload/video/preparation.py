@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dataset_upload.video.picture import Picture
+from dataset_upload.video.scaling import shrink
+
 if TYPE_CHECKING:
     from dataset_upload.video.mpeg4.group_decoder import GroupDecoder
 
@@ -43,17 +46,13 @@ def prepare() -> str | None:
     decoder, is_new = _compiled()
     if decoder is None:
         return "Numba cannot be used here, so that decoding and scaling video takes about twice the time"
-    from dataset_upload.video import kernels, scaling_kernel
-    from dataset_upload.video.picture import Picture
-    from dataset_upload.video.scaling import shrink
+    from dataset_upload.video.kernels import cache_folder
 
-    luma, chroma, small = (np.zeros(shape, np.uint8) for shape in ((32, 32), (16, 16, 2), (16, 16)))
-    large = Picture(luma, chroma[..., 0], chroma[..., 1])
-    target = Picture(small, small[:8, :8].copy(), small[:8, :8].copy())
-    is_new |= kernels.first_call(scaling_kernel.shrink, lambda: shrink(large, target))
+    sample = Picture(*np.zeros((3, 2, 2), np.uint8))
+    shrink(sample, sample)
     if not is_new:
         return None
     kept = "not kept, as there is no cache folder that is only this user's"
-    if kernels.cache_folder() is not None:
+    if cache_folder() is not None:
         kept = "kept for later runs"
     return f"Compiled the video decoder for this machine in {time.monotonic() - start:.0f} s, {kept}"

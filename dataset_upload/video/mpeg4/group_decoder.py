@@ -38,7 +38,7 @@ class GroupDecoder:
         decoder = cls(StreamHeader(b"", 16, 16, time_bits=1, has_markers=False))
         vop = decoder._vop(PictureHeader(0, False, 0, 0, 1, 1), 0)
         arguments = decoder._padded(b""), vop, decoder._layout, *decoder._buffers, decoder._work, 0
-        return first_call(pictures.decode_vop, lambda: pictures.decode_vop(*arguments))
+        return first_call(pictures.decode_vop, *arguments)
 
     def start_group(self) -> None:
         """Forget the last picture: the next packet must be a keyframe's."""
