@@ -101,11 +101,11 @@ def make_up(folder: Path, count: int) -> None:
     config = parse_config(command(folder / "test", folder / "out"))
     loader = make_loader(config)
     dataset, one = (folder / out / config.dataset.dataset_name for out in ("out", "one"))
-    with open_ledger(one, config) as ledger_of_one:
+    with open_ledger(one, config, None) as ledger_of_one:
         (entry,) = ledger_of_one.entries.values()
     (record,) = RfmWriter(one, use_video=True)._stored_rows()
     (dataset / ".work").mkdir(parents=True)
-    with open_ledger(dataset, config) as ledger:
+    with open_ledger(dataset, config, None) as ledger:
         jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger, config)
         for job in jobs:
             write_clip(dataset.parent / job.clip, entry.clip_bytes or 0)

@@ -77,27 +77,29 @@ class Ledger:
     with a checksum: one that is torn or damaged is ignored, and its episode is converted again.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], defaults: Mapping[str, Any] = {}) -> None:
+    def __init__(
+        self, path: Path, settings: dict[str, Any], defaults: Mapping[str, Any] = {}, part: str | None = None
+    ) -> None:
         """Open or create the ledger.
 
         Args:
             path: `<name>/ledger.jsonl`.
             settings: what decides the bytes of the result, by the names of the options.
             defaults: what a setting is where the ledger lacks it, because the option came later.
+            part: the only part of the source that its episodes come from; None where their keys carry their part.
 
         Raises:
-            UsageError: the ledger's rows were made with other settings or by another version, or its first line is
-                damaged.
+            UsageError: as `check_header`.
             OSError: it cannot be read or written.
         """
         self.entries: dict[str, Entry] = {}
         self._path = path
         self._last_flush = time.monotonic()
-        num_bytes = self._read(settings, defaults) if path.exists() else 0
+        num_bytes = self._read(settings, defaults, part) if path.exists() else 0
         self._file = path.open("ab", buffering=0)
         self._file.truncate(num_bytes)
         if num_bytes == 0:
-            self._write(_json({"format": _FORMAT, "settings": settings}) + b"\n")
+            self._write(_json({"format": _FORMAT, "part": part, "settings": settings}) + b"\n")
             self.flush()
 
     def append(self, entry: Entry) -> None:
@@ -171,13 +173,13 @@ class Ledger:
         while line:  # a disk that is almost full takes a part
             line = line[self._file.write(line) :]
 
-    def _read(self, settings: dict[str, Any], defaults: Mapping[str, Any]) -> int:
+    def _read(self, settings: dict[str, Any], defaults: Mapping[str, Any], part: str | None) -> int:
         """Read all whole lines; returns how many bytes they take."""
         with self._path.open("rb") as file:
             first = file.readline()
             if not first.endswith(b"\n"):
                 return 0
-            self._check_header(first, settings, defaults)
+            _check_header(self._path, first, settings, defaults, part)
             num_bytes = len(first)
             for number, (line, entry) in enumerate(_whole_lines(file), start=2):
                 num_bytes += len(line)
@@ -187,28 +189,51 @@ class Ledger:
                     logger.warning(f"Warning: {self._path}, line {number} is damaged; its episode is converted again")
         return num_bytes
 
-    def _check_header(self, line: bytes, settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
-        try:
-            header = json.loads(line)
-            made_by, stored = header["format"], {**defaults, **header["settings"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"{self._path} does not begin with the dataset's settings; restore it from a backup, or "
-                "give --output.overwrite=true to convert everything again"
-            ) from error
-        if made_by == 1:
-            raise UsageError(
-                f"{self._path.parent} was made by an earlier version, whose rows have fewer columns: it can be read, "
-                "checked, pushed and trained on as it is, but not added to; give another --dataset.dataset_name, or "
-                "--output.overwrite=true to convert everything again"
-            )
-        if made_by != _FORMAT:
-            raise UsageError(
-                f"{self._path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
-                "that wrote it, give --output.overwrite=true to replace it, or another --dataset.dataset_name"
-            )
-        if stored != settings:
-            raise UsageError(_difference(self._path.parent, stored, settings))
+
+def check_header(path: Path, settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Look at a ledger's first line, if there is one.
+
+    Raises:
+        UsageError: the ledger's rows were made with other settings, of another part or by another version, or the line
+            is damaged.
+    """
+    if path.exists():
+        with path.open("rb") as file:
+            first = file.readline()
+        if first.endswith(b"\n"):
+            _check_header(path, first, settings, defaults, part=None)
+
+
+def _check_header(
+    path: Path, line: bytes, settings: dict[str, Any], defaults: Mapping[str, Any], part: str | None
+) -> None:
+    try:
+        header = json.loads(line)
+        made_by, stored, its_part = header["format"], {**defaults, **header["settings"]}, header.get("part")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{path} does not begin with the dataset's settings; restore it from a backup, or "
+            "give --output.overwrite=true to convert everything again"
+        ) from error
+    if made_by == 1:
+        raise UsageError(
+            f"{path.parent} was made by an earlier version, whose rows have fewer columns: it can be read, "
+            "checked, pushed and trained on as it is, but not added to; give another --dataset.dataset_name, or "
+            "--output.overwrite=true to convert everything again"
+        )
+    if made_by != _FORMAT:
+        raise UsageError(
+            f"{path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
+            "that wrote it, give --output.overwrite=true to replace it, or another --dataset.dataset_name"
+        )
+    if stored != settings:
+        raise UsageError(_difference(path.parent, stored, settings))
+    if None not in (part, its_part) and part != its_part:
+        raise UsageError(
+            f"--dataset.dataset_path: {path.parent} was made of the part {its_part}, and this is {part}; give another "
+            f"--dataset.dataset_name, or --output.overwrite=true to replace it; if this is a copy of {its_part} under "
+            f"another name, give a folder or a link that is called {its_part}"
+        )
 
 
 def read_entries(path: Path) -> dict[str, Entry]:

@@ -20,7 +20,7 @@ from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.language import LanguageModelError, TextEncoder
-from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, has_entries
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, check_header, has_entries
 from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.natural_order import natural_key
 from dataset_upload.selection import choose_tasks, select_round_robin
@@ -52,14 +52,18 @@ def generate(config: GenerateConfig) -> int:
     check_place(folder, loader.local_sources())
     check_card(folder.parent)
     check_dataset_card(folder)
+    if not config.output.overwrite:
+        with stop_when_unwritable(folder):
+            check_header(folder / LEDGER, *row_settings(config))
     repo = find_repo_if_asked(config)
-    encoder = load_text_encoder() if is_to_draw(config) or not (folder / LEDGER).exists() else None
+    encoder = load_text_encoder() if is_to_draw(config) or not os.path.exists(folder / LEDGER) else None
     draw_mini_egodex_if_asked(config)
     limit = config.output.max_trajectories
     selected = select_round_robin(choose_tasks(loader.list_episodes(), config.dataset.tasks), limit)
     work = Work(archive_bytes=loader.remote_bytes(selected))
 
-    with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config) as ledger:
+    part = loader.only_part(selected)
+    with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config, part) as ledger:
         writer = RfmWriter(folder, use_video=config.output.use_video, frames_video=config.output.frames_video)
         check_same_naming(selected, ledger, folder)
         make_repo_if_asked(repo, config)
@@ -98,14 +102,15 @@ def settle_decode_scale(output: OutputConfig) -> None:
 
 def check_place(folder: Path, sources: Iterable[Path]) -> None:
     """Raises UsageError where a dataset's folder would lie in the source's data, or around it."""
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     for source in sources:
-        if place.is_relative_to(source.resolve()):
+        real_source = Path(os.path.realpath(source))
+        if place.is_relative_to(real_source):
             raise UsageError(
                 f"--output.output_dir: {folder} lies in the source {source}, where nothing is written; give a folder "
                 "outside it"
             )
-        if source.resolve().is_relative_to(place):
+        if real_source.is_relative_to(place):
             raise UsageError(
                 f"--dataset.dataset_name: the source {source} lies in {folder}, which is for what is made of it; "
                 "choose another name"
@@ -206,25 +211,30 @@ def stop_when_unwritable(folder: Path) -> Iterator[None]:
         raise StoppedError(f"Cannot write {folder}: {error.strerror or error}") from error
 
 
-def open_ledger(folder: Path, config: GenerateConfig) -> Ledger:
-    """The dataset's ledger; with `output.overwrite`, a dataset that was made with other settings is deleted first."""
+def open_ledger(folder: Path, config: GenerateConfig, part: str | None) -> Ledger:
+    """The dataset's ledger; with `output.overwrite`, a dataset of other settings or another part is deleted first."""
     path = folder / LEDGER
-    settings = {"dataset.dataset_name": config.dataset.dataset_name}
-    settings |= {f"output.{name}": value for name, value in result_settings(config.output).items()}
-    defaults = {f"output.{name}": value for name, value in result_settings(OutputConfig()).items()}
+    settings, defaults = row_settings(config)
     try:
-        return Ledger(path, settings, defaults)
+        return Ledger(path, settings, defaults, part)
     except UsageError:
         if not config.output.overwrite:
             raise
-    logger.warning(f"Warning: Replacing {folder}, which was made with other settings")
+    logger.warning(f"Warning: Replacing {folder}, which was made with other settings or of another part")
     (folder / dataset_info.FILE_NAME).unlink(missing_ok=True)
     update_card(folder.parent)  # a card that names what is not there makes the other datasets unloadable, too
     for entry in (*folder.iterdir(), *(folder / ".work").iterdir()):
         if entry.name not in (".work", "lock", path.name):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     path.unlink()  # last: until here an interrupted deletion is taken up again
-    return Ledger(path, settings, defaults)
+    return Ledger(path, settings, defaults, part)
+
+
+def row_settings(config: GenerateConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides the bytes of rows, by the names of the options; and their defaults."""
+    settings = {f"output.{name}": value for name, value in result_settings(config.output).items()}
+    defaults = {f"output.{name}": value for name, value in result_settings(OutputConfig()).items()}
+    return {"dataset.dataset_name": config.dataset.dataset_name, **settings}, defaults
 
 
 def check_same_naming(selected: Sequence[Any], ledger: Ledger, folder: Path) -> None:

@@ -62,7 +62,7 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 def test_a_line_holds_all_that_a_resumed_run_needs(path: Path) -> None:
     settings, done, _, failed = (json.loads(line) for line in path.read_text().splitlines())
-    assert settings == {"format": 2, "settings": SETTINGS}
+    assert settings == {"format": 2, "part": None, "settings": SETTINGS}
     assert {key: done[key] for key in ("key", "status", "clip", "source_bytes", "source_versions")} == {
         "key": "fold/0",
         "status": "done",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from reliability_helpers import NAME, ForkedRun, fork_convert, identities, tiny_egodex
+from reliability_helpers import NAME, ForkedRun, fork_convert, identities, published, tiny_egodex
 
 from dataset_upload import pipeline
 from dataset_upload.errors import UsageError
@@ -81,6 +81,71 @@ def test_the_folder_of_a_dataset_is_not_that_of_its_source(source: Path, tmp_pat
 def test_the_output_may_lie_above_the_source(source: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(source, tmp_path / "test")
     assert fork_convert(copy, tmp_path, "--output.max_trajectories=1").exit_code == 0
+
+
+# What would not fit ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made_of_test(source: Path, tmp_path: Path) -> Path:
+    """An output folder with a dataset of the part `test`."""
+    assert fork_convert(source, tmp_path / "out").exit_code == 0
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def other_part(tmp_path: Path) -> Path:
+    """A part of another name, whose episodes have the same keys."""
+    tiny_egodex(tmp_path / "part1", episodes=2, seed=1)
+    return tmp_path / "part1"
+
+
+def test_another_part_is_refused_with_the_cures(made_of_test: Path, other_part: Path) -> None:
+    before = identities(made_of_test)
+    said = refusal(other_part, made_of_test)
+    assert "was made of the part test, and this is part1" in said
+    assert "another --dataset.dataset_name" in said and "--output.overwrite=true" in said
+    assert "a folder or a link that is called test" in said
+    assert identities(made_of_test) == before
+
+
+def test_overwrite_replaces_a_dataset_of_another_part(made_of_test: Path, other_part: Path, tmp_path: Path) -> None:
+    replaced = fork_convert(other_part, made_of_test, "--output.overwrite=true")
+    assert replaced.exit_code == 0 and "or of another part" in replaced.stderr
+    assert fork_convert(other_part, tmp_path / "fresh").exit_code == 0
+    assert published(made_of_test) == published(tmp_path / "fresh")
+
+
+def test_a_renamed_copy_goes_on_by_a_link_of_the_old_name(source: Path, made_of_test: Path, tmp_path: Path) -> None:
+    before = identities(made_of_test)
+    copy = shutil.copytree(source, tmp_path / "copied")
+    assert "and this is copied" in refusal(copy, made_of_test)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "test").symlink_to(copy)
+    assert fork_convert(tmp_path / "links" / "test", made_of_test).exit_code == 0
+    assert identities(made_of_test) == before
+
+
+def test_a_zip_of_the_part_is_the_part(source: Path, made_of_test: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "test"), "zip", source.parent, "test")
+    assert fork_convert(Path(archive), made_of_test).exit_code == 0
+    assert fork_convert(Path(archive).rename(tmp_path / "renamed.zip"), made_of_test).exit_code == 0
+
+
+def test_a_list_of_parts_may_grow(source: Path, other_part: Path, tmp_path: Path) -> None:
+    for paths, num_done in ((f"[{source}]", 2), (f"[{source}, {other_part}]", 4), (f"[{other_part}]", 2)):
+        run = fork_convert(paths, tmp_path / "out")  # type: ignore[arg-type]
+        assert run.exit_code == 0 and f"Done:    {num_done}\n" in run.stdout, run.stderr
+
+
+def test_a_list_and_a_single_part_do_not_mix(source: Path, made_of_test: Path) -> None:
+    assert "was made of one part and this names several" in refusal(f"[{source}]", made_of_test)  # type: ignore[arg-type]
+
+
+def test_settings_are_compared_before_the_demo_is_drawn(made_of_test: Path, tmp_path: Path) -> None:
+    options = ("--dataset.mini_episodes=3", "--output.max_frames=4")
+    assert "was made with other settings" in refusal(tmp_path / "drawn" / "test", made_of_test, *options)
+    assert not (tmp_path / "drawn").exists()
 
 
 # Nothing is left behind ----------------------------------------------------------------------------------------

@@ -41,6 +41,9 @@ class DatasetLoader(Protocol):
     def list_episodes(self) -> Sequence[Any]:
         """All episodes in natural order. Raises UsageError if there is none."""
 
+    def only_part(self, episodes: Sequence[Any]) -> str | None:
+        """The part that all episodes are of, and that their keys do not carry; None where keys carry their part."""
+
     def source_state(self, episode: Any) -> tuple[int, tuple[int, ...]]:
         """(bytes, modification time in ns of each) of the episode's files: another state means that they changed."""
 

@@ -68,6 +68,10 @@ class EgoDexLoader:
         """All episodes in natural order, those with a missing file included. Raises UsageError if there is none."""
         return archive.list_episodes(self.dataset_path)
 
+    def only_part(self, episodes: Sequence[Episode]) -> str | None:
+        """The name of the part, if `dataset_path` is a single one; None if it is a list or a glob."""
+        return None if archive.names_several(self.dataset_path) else episodes[0].part
+
     def source_state(self, episode: Episode) -> SourceState:
         """Size and time of an episode's files."""
         return archive.source_state(episode)

@@ -84,7 +84,7 @@ def list_episodes(dataset_path: str | Sequence[str]) -> list[Episode]:
     Raises:
         UsageError: a source cannot be read or holds no episode.
     """
-    if isinstance(dataset_path, str) and not _is_glob(dataset_path):
+    if isinstance(dataset_path, str) and not names_several(dataset_path):
         part, files = _list_source(_location(dataset_path))
         return list(_episodes(part, files, key_prefix=""))
 
@@ -97,6 +97,11 @@ def list_episodes(dataset_path: str | Sequence[str]) -> list[Episode]:
         locations[part] = location
         episodes += _episodes(part, files, key_prefix=f"{part}/")
     return episodes
+
+
+def names_several(dataset_path: str | Sequence[str]) -> bool:
+    """Whether a path is a list or a glob, of however many parts: keys of episodes then begin with their part."""
+    return not isinstance(dataset_path, str) or _is_glob(dataset_path)
 
 
 def local_sources(dataset_path: str | Sequence[str]) -> list[Path]:
