@@ -25,6 +25,7 @@ from hub_client import (
 from hub_server import File, HubServer
 
 from dataset_upload.ledger import Ledger
+from dataset_upload.writers.card import listed_datasets
 
 UPLOADS = r"POST /v1/(xorbs|shards)|PUT /lfs|/commit/"
 COMMIT = f"POST /api/datasets/{REPO}/commit/main"
@@ -354,6 +355,14 @@ def test_a_dataset_with_a_damaged_description_is_refused(hub: HubServer, client:
     assert hub.count(UPLOADS) == 0
 
 
+def test_a_damaged_description_in_the_repo_harms_no_other_dataset(hub: HubServer, client: Client, output: Path) -> None:
+    files = put_pushed_repo(hub).files
+    files[f"{SUBSETS[1]}/conversion.json"] = File(b"\xff[[", None)
+    run = client.push(output / SUBSETS[0])
+    assert run.exit_code == 0, run.stderr
+    assert listed_datasets(remote_files(hub)["README.md"].decode()) == [*SUBSETS]
+
+
 def test_a_dataset_without_tables_yet_is_left_out_and_named(hub: HubServer, client: Client, output: Path) -> None:
     put_pushed_repo(hub)
     (output / SUBSETS[1] / "conversion.json").unlink()
@@ -379,7 +388,7 @@ def test_a_folder_without_datasets_is_refused(client: Client, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "limit, says",
     [
-        ("MAX_FILES_PER_REPO = 5", "alice/egodex_rfm would hold 7 files, and the Hub takes 5"),
+        ("MAX_FILES_PER_REPO = 5", "alice/egodex_rfm would hold 8 files, and the Hub takes 5"),
         ("MAX_ENTRIES_PER_FOLDER = 3", "egodex_part1 would hold 4 entries, and the Hub takes 3"),
     ],
 )

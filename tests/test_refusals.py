@@ -134,7 +134,7 @@ def test_a_zip_of_the_part_is_the_part(source: Path, made_of_test: Path, tmp_pat
 
 def test_a_list_of_parts_may_grow(source: Path, other_part: Path, tmp_path: Path) -> None:
     for paths, num_done in ((f"[{source}]", 2), (f"[{source}, {other_part}]", 4), (f"[{other_part}]", 2)):
-        run = fork_convert(paths, tmp_path / "out")  # type: ignore[arg-type]
+        run = fork_convert(paths, tmp_path / "out")
         assert run.exit_code == 0 and f"Done:    {num_done}\n" in run.stdout, run.stderr
 
 

@@ -248,7 +248,7 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
     """
     start = time.monotonic()
     with hub_errors(f"The push to {repo.repo_id} did not complete"), as_pushed(folders, repo, options) as datasets:
-        remote = set(list_files(repo)) if exists(repo) else set()
+        remote = set(list_files(repo)) if exists(repo) else {".gitattributes"}  # which the Hub itself puts there
         for dataset in datasets:
             remote = remote.difference(*dataset.outdated(remote)).union(dataset.files)
         check_limits(remote | {CARD}, repo.repo_id, packed=options.packed)
