@@ -4,7 +4,7 @@
 
 Writes metrics.json, metrics.png, history.png and a picture a trajectory. The table has apart what the checkpoint has
 learned from (`train`, to compare), what was held out, and what it has never seen. Exit codes: 0 done, 2 wrong usage,
-130 interrupted.
+3 stopped, 130 interrupted.
 """
 
 from __future__ import annotations

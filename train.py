@@ -3,8 +3,8 @@
     uv run accelerate launch --config_file configs/fsdp.yaml train.py \\
         --config_path=configs/config.yaml --dataset.dataset_path=egodex_dataset/egodex
 
-Run again, it goes on where it was. Exit codes: 0 trained, 2 wrong usage, 130 interrupted and resumable; `accelerate
-launch` makes 1 of any that is not 0.
+Run again, it goes on where it was. Exit codes: 0 trained, 2 wrong usage, 3 stopped (a full disk, say) and 130
+interrupted, both resumable; `accelerate launch` makes 1 of any that is not 0.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Tables, ledger and card are checked whole. Clips are decoded, and poses looked into, for a sample of evenly spaced
 trajectories; `--sample_size all` takes every one. `--against SOURCE` compares these with the files that they were made
-of. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 130 interrupted.
+of. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 3 stopped, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
     parser = Parser(
         "python -m dataset_upload.validate_dataset",
-        "Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 130 interrupted.",
+        "Check a finished dataset. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 3 stopped, "
+        "130 interrupted.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
     parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")

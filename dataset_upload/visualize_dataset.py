@@ -5,7 +5,7 @@
     python -m dataset_upload.visualize_dataset egodex_dataset --rerun one.rrd     one trajectory for the Rerun viewer
 
 Needs the extra `viz` (matplotlib, Pillow), for `--rerun` the extra `rerun`. Exit codes: 0 drawn, 1 a clip or a table
-is missing or damaged, 2 wrong usage, 130 interrupted.
+is missing or damaged, 2 wrong usage, 3 stopped, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from safetensors import SafetensorError
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from dataset_upload.errors import UsageError
 from rfm.config import TrainConfig, check_config
-from rfm.errors import UsageError
 from rfm.model import RewardModel
 from rfm.ranks import Ranks
 from rfm.splits import SIDES, SeenRows

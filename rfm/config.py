@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dataset_upload.console.options import parse_options
-from rfm.errors import UsageError
+from dataset_upload.errors import UsageError
 
 
 @dataclass

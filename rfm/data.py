@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rfm.errors import UsageError
+from dataset_upload.errors import UsageError
 
 logger = logging.getLogger("rfm")
 

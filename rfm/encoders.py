@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from rfm.errors import UsageError
+from dataset_upload.errors import UsageError
 
 logger = logging.getLogger("rfm")
 

@@ -22,11 +22,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from dataset_upload.console.interrupts import until_interrupted
+from dataset_upload.console.progress import progress
+from dataset_upload.errors import UsageError
 from rfm.data import Rows, read_clip
 from rfm.encoders import Encoder
-from rfm.errors import UsageError
 
 STATISTICS_ROWS = 1000
 CLIPS_IN_MEMORY = 2000  # of 25 to 80 KB each
@@ -109,7 +110,8 @@ def encode_missing(
     share = sorted(row_of.values())[rank::ranks]  # of all clips: other ranks may see other ones missing by now
     mine = [row for row in share if not feature_file(folder, checksums[row]).exists()]
     title = f"Encoding clips with {encoder.name}"
-    for row in tqdm(mine, title, unit="clip", mininterval=2, disable=rank > 0 or not mine):
+    shown = progress(mine, title, total=len(mine), unit="clip") if rank == 0 and mine else until_interrupted(mine)
+    for row in shown:
         files = rows.clip_files(row)
         try:
             frames = read_clip(files)

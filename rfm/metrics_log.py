@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from rfm.errors import UsageError
+from dataset_upload.errors import UsageError
 
 FILE_NAME = "metrics.jsonl"
 

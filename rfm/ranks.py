@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 
-from rfm.errors import UsageError
+from dataset_upload.errors import UsageError
 from rfm.model import RewardModel
 
 logger = logging.getLogger("rfm")

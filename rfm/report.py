@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset_upload.errors import UsageError
 from rfm.checkpoints import load_weights, read_seen_rows, read_state
 from rfm.data import load_rows
-from rfm.errors import UsageError
 from rfm.evaluation import model_judge, table
 from rfm.metrics_log import read_metrics
 from rfm.model import make_model

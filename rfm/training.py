@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dataset_upload.console.interrupts import until_interrupted
+from dataset_upload.errors import UsageError
 from rfm.checkpoints import LAST, State, load_checkpoint, read_state, save_checkpoint
 from rfm.config import FREE_OPTIONS, DatasetConfig, TrainConfig
 from rfm.data import Rows, load_rows
 from rfm.encoders import choose_encoder, load_encoder
-from rfm.errors import UsageError
 from rfm.evaluation import Judge, Result, evaluate, model_judge, table
 from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing
 from rfm.losses import compute_losses
@@ -236,7 +237,7 @@ def learn(
     with tqdm(
         total=options.steps, initial=step, desc="Training", unit="step", mininterval=2, disable=not ranks.is_main
     ) as bar:
-        for done, batch in prefetched(load_batch, step, options.steps):
+        for done, batch in until_interrupted(prefetched(load_batch, step, options.steps)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(done, config)
             learned = take_step(model, optimizer, batch.to(ranks.device), ranks, options.gradient_clip)

@@ -25,10 +25,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict_saver import save as save_as_torch_does
 
+from dataset_upload.errors import UsageError
 from rfm import checkpoints, model
 from rfm.checkpoints import State, load_checkpoint, load_weights, read_seen_rows, read_state, save_checkpoint
 from rfm.config import TrainConfig
-from rfm.errors import UsageError
 from rfm.model import RewardModel
 from rfm.ranks import Ranks, join_ranks
 from rfm.report import write_report

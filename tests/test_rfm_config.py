@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra train")
 
+from dataset_upload.errors import UsageError
 from rfm.config import TrainConfig, parse_config
-from rfm.errors import UsageError
 from train import main
 
 CONFIG = Path(__file__).parent.parent / "configs" / "config.yaml"

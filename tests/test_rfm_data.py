@@ -25,9 +25,9 @@ from tiny_dataset import (
     write_datasets,
 )
 
+from dataset_upload.errors import UsageError
 from rfm.data import Rows, load_rows, read_clip
 from rfm.encoders import Encoder, choose_encoder, load_encoder
-from rfm.errors import UsageError
 from rfm.features import Features, cache_folder, clip_checksums, dataset_fingerprint, encode_missing, feature_file
 
 ROWS = len(TASKS) * EPISODES_PER_TASK

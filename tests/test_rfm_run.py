@@ -19,11 +19,11 @@ pytest.importorskip("torch", reason="needs the extra train")
 import torch
 from tiny_dataset import EPISODES_PER_TASK, write_card, write_dataset, write_datasets
 
+from dataset_upload.errors import UsageError
 from rfm import training
 from rfm.checkpoints import read_state
 from rfm.config import TrainConfig
 from rfm.encoders import load_encoder
-from rfm.errors import UsageError
 from rfm.metrics_log import read_metrics
 from rfm.ranks import Ranks
 from rfm.report import write_report

@@ -147,7 +147,7 @@ def _read_file(path: str, sections: Sections) -> dict[str, dict[str, Any]]:
         raise UsageError(f"--config_path: {path} does not exist") from error
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--config_path: cannot be read ({error})") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"--config_path: {path} is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise UsageError(f"--config_path: {path}: expected a YAML mapping with the sections {', '.join(sections)}")
@@ -178,7 +178,7 @@ def _read_value(name: str, text: str) -> Any:
         return text
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(
             f"--{name}: {text!r} is not valid YAML; put quotes in quotes: --{name}=\"'{text}'\""
         ) from error

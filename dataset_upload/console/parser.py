@@ -66,7 +66,7 @@ def with_underscores(arguments: Iterable[str]) -> Iterable[str]:
 def option_names(arguments: Sequence[str]) -> Iterable[str]:
     """The names of the options among arguments."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return (argument.partition("=")[0] for argument in arguments[:end] if re.match("--[^=]", argument))
+    return (argument.partition("=")[0] for argument in arguments[:end] if re.match("--[^=]|-[A-Za-z]", argument))
 
 
 def no_such_option(name: str, options: Iterable[str]) -> str:
