@@ -367,12 +367,14 @@ def test_a_decode_from_the_start_ends_at_the_last_wanted_frame() -> None:
     assert file.num_bytes_read < 0.3 * len(data)
 
 
-def test_frames_that_were_counted_before_are_not_counted_again() -> None:
-    data = encode("mpeg4", 48, b_frames=1, size=(640, 480), options={"qmin": "1", "qmax": "1"})
-    timestamps = open_video(data).timestamps
-    file = WatchedFile(data)
-    assert Video(file, NAME, timestamps=timestamps).num_frames == 48
-    assert file.num_bytes_read < 0.1 * len(data)
+@pytest.mark.parametrize("b_frames", [0, 1])
+def test_a_reopened_video_is_the_same_without_reading_its_file(b_frames: int) -> None:
+    data = encode("mpeg4", 48, b_frames=b_frames)
+    video, file = open_video(data), WatchedFile(data)
+    reopened = video.reopened(file)
+    assert reopened.num_frames == 48 and file.num_bytes_read == 0
+    (frame,) = reopened.decode([31])
+    assert read_number(frame) == 31
 
 
 # Failures --------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ anything that it does not know, FFmpeg decodes the group, and says what is wrong
 
 from __future__ import annotations
 
+import copy
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -61,13 +63,12 @@ class Video:
             rise from frame to frame, they are counted at `fps`, and NaN without that.
     """
 
-    def __init__(self, file: BinaryIO, name: str, *, timestamps: NDArray[np.float64] | None = None) -> None:
+    def __init__(self, file: BinaryIO, name: str) -> None:
         """Read the container's header. Nothing is decoded, unless only decoding tells how many frames there are.
 
         Args:
             file: the video, seekable, open until this object is no longer used.
             name: what error messages call it.
-            timestamps: those that an earlier look at the same file found; saves counting its frames again.
 
         Raises:
             EpisodeError: unreadable, truncated, too large, zero frames.
@@ -82,11 +83,16 @@ class Video:
             self._index = _PacketIndex.of(stream)
         if self._index is not None:
             self._check_not_truncated(self._index)
-            timestamps = self._index.timestamps
-        self.timestamps = self._timestamps_by_decoding() if timestamps is None else timestamps
+        self.timestamps = self._timestamps_by_decoding() if self._index is None else self._index.timestamps
         self.num_frames = len(self.timestamps)
         if self.num_frames == 0:
             raise EpisodeError(Reason.ZERO_FRAMES, f"Error: No frame in video file: {name}")
+
+    def reopened(self, file: BinaryIO) -> Video:
+        """The same video, read through another file; its header is not read again."""
+        video = copy.copy(self)
+        video._file = file
+        return video
 
     def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[Picture]:
         """Decode frames one at a time; each is valid until the next is asked for.
@@ -323,17 +329,17 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
         self._open_file = open_file
         self._name = name
         with open_file() as file:
-            video = Video(file, name)
-        self.fps = video.fps
-        self._frame_shape = (video.height, video.width, 3)
-        self._timestamps = video.timestamps
-        self.indices = range(video.num_frames) if indices is None else indices
+            self._video = Video(file, name).reopened(io.BytesIO())  # keeps nothing of the file but its header
+        self.fps = self._video.fps
+        self._frame_shape = (self._video.height, self._video.width, 3)
+        self._timestamps = self._video.timestamps
+        self.indices = range(self._video.num_frames) if indices is None else indices
 
     @contextmanager
     def open(self) -> Iterator[Video]:
         """The video itself, for its pictures as they were decoded; its indices are those of the file."""
         with self._open_file() as file:
-            yield Video(file, self._name, timestamps=self._timestamps)
+            yield self._video.reopened(file)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
