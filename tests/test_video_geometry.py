@@ -211,6 +211,14 @@ def test_colour_is_kept(mode: ResizeMode) -> None:
     np.testing.assert_allclose(frame.to_ndarray(format="rgb24")[64, 64], [220, 120, 40], atol=5)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_resized_frame_stays_as_it_is_when_the_next_is_made(mode: ResizeMode) -> None:
+    """Encoders look ahead: they hold frames for a while."""
+    resize = plan_resize((320, 240), mode, 128)
+    frames = [resize.apply(Picture.of_frame(gray((320, 240), level))) for level in (50, 100, 150)]
+    assert [luma(frame)[64, 64] for frame in frames] == [50, 100, 150]
+
+
 def test_scaling_averages_all_pixels() -> None:
     """Stripes of one pixel become gray; a scaler that picks pixels would show stripes."""
     source = gray((2048, 2048), BLACK)
