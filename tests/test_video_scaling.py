@@ -121,6 +121,11 @@ def test_averages_are_rounded_once(data: st.DataObject) -> None:
 _sides = st.one_of(st.integers(1, 40), st.integers(1, 400))
 
 
+def test_numba_is_used_where_it_can_be_imported() -> None:
+    pytest.importorskip("numba")
+    assert scaling._kernel() is not None
+
+
 @needs_numba
 @given(st.data(), st.booleans(), st.integers(0, 1000))
 @settings(deadline=None, max_examples=150)

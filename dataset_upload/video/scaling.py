@@ -59,10 +59,11 @@ def _kernel() -> Any:
     """The module with the machine code, compiled; None where Numba cannot be had."""
     try:
         from dataset_upload.video import kernels, scaling_kernel
-    except ImportError:
+
+        sample = np.zeros((1, 1), np.uint8)
+        kernels.first_call(scaling_kernel.shrink, *_arguments(scaling_kernel, sample, sample))
+    except Exception:  # a missing library, another version of it, a processor that it does not know
         return None
-    sample = np.zeros((1, 1), np.uint8)
-    kernels.first_call(scaling_kernel.shrink, *_arguments(scaling_kernel, sample, sample))
     return scaling_kernel
 
 
