@@ -20,8 +20,6 @@ from functools import wraps
 from typing import NoReturn, ParamSpec
 
 from dataset_upload.console.interrupts import interrupts_remembered, set_interrupts, was_interrupted
-from dataset_upload.errors import StoppedError, UsageError
-from dataset_upload.redaction import redact_output
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -46,9 +44,11 @@ def command(advice: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @wraps(main)
         def run(*args: P.args, **kwargs: P.kwargs) -> int:
-            redact_output()
             with interrupts_remembered():
                 try:
+                    from dataset_upload.redaction import redact_output
+
+                    redact_output()
                     _check_address_space()
                     return main(*args, **kwargs)
                 except (Exception, KeyboardInterrupt) as error:
@@ -78,6 +78,8 @@ def _check_address_space() -> None:
     """Raises UsageError where memory is so limited that libraries die, or hang, instead of raising MemoryError."""
     import resource
 
+    from dataset_upload.errors import UsageError
+
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit not in (resource.RLIM_INFINITY, -1) and limit < _ADDRESS_SPACE:
         raise UsageError(
@@ -88,6 +90,8 @@ def _check_address_space() -> None:
 
 def _end(error: BaseException, advice: str) -> int:
     """Say why a command ends; returns its exit code."""
+    from dataset_upload.errors import UsageError
+
     if was_interrupted() or isinstance(error, KeyboardInterrupt):  # a library may have made another error of it
         return _say(f"Interrupted: {advice}", EXIT_INTERRUPTED)
     if isinstance(error, UsageError):
@@ -113,6 +117,8 @@ def _missing_extra(error: ModuleNotFoundError) -> str:
 
 def _reason(error: BaseException) -> str:
     """What stopped a command, and what to do about it where that is known."""
+    from dataset_upload.errors import StoppedError
+
     if isinstance(error, StoppedError):
         return str(error)
     text = " ".join(str(error).split())
