@@ -352,3 +352,25 @@ def test_a_dataset_without_trajectories_has_a_report(chromium: Any, report: Path
     page = Page(chromium)
     assert page.texts("#cards > *") == ["Nothing fits. Try fewer words."]
     assert page.errors() == []
+
+
+def test_sizes_side_by_side_have_one_unit(page: Page) -> None:
+    tiles = zip(page.texts("#tiles dt"), page.texts("#tiles dd"), strict=True)
+    sizes = [size for name, size in tiles if name.startswith("of ")]
+    assert len(sizes) == 3
+    assert len({size.split("\u00a0")[1] for size in sizes}) == 1
+
+
+def test_speeds_have_one_unit_in_plots_and_facts(page: Page) -> None:
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.one("#player").is_displayed())
+    assert page.texts("#plots h3")[0] == "Speed m/s"
+    facts = dict(zip(page.texts("#facts dt"), page.texts("#facts dd"), strict=True))
+    assert facts["Top speed"].count("\u00a0m/s") == 2
+
+
+def test_the_shading_of_doubt_has_a_legend(page: Page) -> None:
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.one("#player").is_displayed())
+    assert page.texts(".legend > span")[0] == "Confidence: 1  0"
+    assert len(page.all(".legend rect")) == 3

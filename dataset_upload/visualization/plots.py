@@ -33,9 +33,9 @@ def write_plot(trajectory: StoredTrajectory, path: Path) -> None:
         height.plot(trajectory.times, 100 * wrist[:, 1], color=colour, label=f"{side} hand")
     middles = (trajectory.times[1:] + trajectory.times[:-1]) / 2
     for pace, colour in zip(speeds(trajectory), _COLOURS, strict=True):
-        speed.plot(middles, 100 * pace, color=colour, marker=".", markersize=4)
+        speed.plot(middles, pace, color=colour, marker=".", markersize=4)
     height.set(ylabel="height, cm", xticklabels=[])
-    speed.set(ylabel="speed, cm/s", xlabel="time, s", ylim=(0, None))
+    speed.set(ylabel="speed, m/s", xlabel="time, s", ylim=(0, None))
     height.legend(loc="upper right", ncols=2, frameon=False)
     for axes in (height, speed):
         _shade_doubt(axes, trajectory)

@@ -34,7 +34,7 @@ function histogram(title, values, show) {
     return card;
   }
   // A few far-off values would squeeze all others into one bar: beyond the 98 % quantile the last bar takes them.
-  const usual = known[Math.floor(0.98 * (known.length - 1))];
+  const usual = known[Math.ceil(0.98 * (known.length - 1))];
   const end = usual > low && high - low > 1.5 * (usual - low) ? usual : high;
   const bins = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(known.length) * 2)));
   const counts = new Array(bins).fill(0);
@@ -53,7 +53,7 @@ function histogram(title, values, show) {
       svg("rect", { x: bin * step + 0.75, y: height - tall, width: Math.max(step - 1.5, 1), height: tall, rx: 1.5 }));
   });
   const unknown = values.length - known.length;
-  const median = show(known[Math.floor(known.length / 2)]);
+  const median = show((known[(known.length - 1) >> 1] + known[known.length >> 1]) / 2);
   const summary = `median ${median}` + (unknown ? `, unknown for ${unknown.toLocaleString("en")}` : "");
   card.append(
     element("p", { text: summary }),
@@ -87,11 +87,11 @@ function decodeNumbers(base64) {
 /** Plots of the curves, with `moveTo(seconds)` that shows a moment in all of them. `seek(seconds)` is called by clicks. */
 function trajectoryPlots(curves, seek) {
   const middles = curves.times.slice(1).map((time, i) => (time + curves.times[i]) / 2);
-  const speeds = (points) => points.slice(1).map((point, i) => (100 * distance(point, points[i])) / (curves.times[i + 1] - curves.times[i] || 1));
+  const speeds = (points) => points.slice(1).map((point, i) => distance(point, points[i]) / (curves.times[i + 1] - curves.times[i] || 1));
   const lowest = Math.min(...curves.left.concat(curves.right).map((point) => point.y));
   const heights = (points) => points.map((point) => 100 * (point.y - lowest));
   const map = mapOf(curves);
-  const speed = timePlot("Speed", "cm/s", curves, middles, speeds(curves.left), speeds(curves.right), seek);
+  const speed = timePlot("Speed", "m/s", curves, middles, speeds(curves.left), speeds(curves.right), seek);
   const height = timePlot("Height", "cm above the lowest", curves, curves.times, heights(curves.left), heights(curves.right), seek);
   return {
     nodes: [speed.node, height.node, doubtLegend(curves), map.node],
@@ -147,8 +147,9 @@ function timePlot(title, unit, curves, times, left, right, seek) {
 function doubtLegend({ confidences: { left, right } }) {
   if (left.concat(right).every((value) => value === null)) return element("p", { class: "legend", text: "Confidence unknown." });
   const shades = [1, 0.5, 0].map((sure) => svg("rect", { class: "doubt", x: 24 * (1 - sure) * 2, y: 0, width: 24, height: 12, opacity: doubtOpacity(sure) }));
-  return element("p", { class: "legend" }, "Confidence 1 ", svg("svg", { viewBox: "0 0 72 12", role: "img", "aria-label": "none to dark" }, ...shades),
-    " 0; upper half of a plot: left hand, lower half: right");
+  const scale = svg("svg", { viewBox: "0 0 72 12", role: "img", "aria-label": "light to dark" }, ...shades);
+  return element("p", { class: "legend" }, element("span", {}, "Confidence: 1 ", scale, " 0"),
+    element("span", { text: "Upper half of a plot: left hand; lower half: right hand" }));
 }
 
 const doubtOpacity = (confidence) => (0.35 * (1 - confidence)).toFixed(3);

@@ -32,8 +32,9 @@ function unpack({ trajectories: columns, texts, folders }) {
 const show = {
   count: (value) => value.toLocaleString("en"),
   seconds: (value) => `${value.toFixed(2)}\u00a0s`,
-  bytes: (value) => {
-    const unit = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "KB"]].find(([size]) => value >= size) ?? [1, "bytes"];
+  /** In the unit that fits `largest`: numbers that are read side by side have one unit. */
+  bytes: (value, largest) => {
+    const unit = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "KB"]].find(([size]) => largest >= size) ?? [1, "bytes"];
     return `${short(value / unit[0])}\u00a0${unit[1]}`;
   },
   // One unit for each quantity, so that a column of numbers can be compared at a glance.
@@ -51,15 +52,16 @@ const total = (values) => values.reduce((sum, value) => sum + value, 0);
 function showOverview() {
   const seconds = total(trajectories.map((trajectory) => trajectory.seconds));
   const { source, clips, tables } = data.bytes;
+  const size = (value) => show.bytes(value, Math.max(source, clips, tables));
   const byStatus = (status) => total(Object.values(data.counts[status]));
   const length = seconds < 600 ? ["seconds of video", short(seconds)] : ["hours of video", short(seconds / 3600)];
   const tiles = [
     ["trajectories", show.count(trajectories.length)],
     ["tasks", show.count(data.folders.length)],
     length,
-    ["of source", show.bytes(source)],
-    [source ? `of clips: ${show.change(clips / source - 1)}` : "of clips", show.bytes(clips)],
-    ["of tables", show.bytes(tables)],
+    ["of source", size(source)],
+    [source ? `of clips: ${show.change(clips / source - 1)}` : "of clips", size(clips)],
+    ["of tables", size(tables)],
     ["skipped", show.count(byStatus("skipped"))],
     ["failed", show.count(byStatus("failed"))],
   ];
@@ -84,7 +86,7 @@ function showRankings() {
   const rankings = [
     ["Fastest hands", `Over ${show.speed(jumpSpeed)} the tracker may have jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
     ["Stillest hands", `Within ${show.centimetres(stillRadius)}: at rest, or frozen.`, "radius", 1, show.centimetres, (value) => value < stillRadius],
-    ["Least in frame", "How much of the hand that is seen less lies in the picture.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
+    ["Least in frame", "Of the joints of the hand that is seen less.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
     ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false, (trajectory) => trajectory.convertSeconds !== null],
   ];
   byId("rankings").append(...rankings.map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
