@@ -667,7 +667,7 @@ TOO_LARGE = {
     "frame size of H.264": lambda: claiming_size(30_000, 30_000, encode("libx264", 5)),
     "frame size of JPEGs": lambda: jpegs_of_size(30_000, 30_000),
     "frames that are that large": lambda: gray("mjpeg", (4096, 4112)),
-    "16 reference frames that are that large": lambda: referring((2560, 1616)),
+    "16 reference frames that are that large": lambda: referring((2560, 1456)),
 }
 
 
@@ -708,7 +708,7 @@ def test_huge_claims_take_no_memory(claim: str, tmp_path: Path) -> None:
 AT_THE_LIMIT = {
     "a large frame": lambda: gray("mjpeg", (4096, 4096)),
     "as many samples as may be": lambda: claiming_samples(500_000),
-    "16 reference frames": lambda: referring((2560, 1600)),
+    "16 reference frames": lambda: referring((2560, 1440)),
 }
 
 

@@ -41,7 +41,7 @@ _SOUND_ENCODER = re.compile(rb"Lavc(5[89]|[6-9]\d)\.")
 # Which decoders may run, and up to how many pixels of a frame. Those of MPEG-4 and JPEG hold up to four frames. Others
 # hold 16 that later ones refer to and some more, at up to 7 bytes a pixel, already while a file is being opened.
 _MAX_PIXELS = {"mpeg4": 4096 * 4096, "mjpeg": 4096 * 4096} | dict.fromkeys(
-    ("h264", "hevc", "vp9", "libdav1d"), 2560 * 1600
+    ("h264", "hevc", "vp9", "libdav1d"), 2560 * 1440
 )
 # FFmpeg goes by content, not by name: without this it takes texts for videos, and playlists make it open other files.
 _OPEN_OPTIONS = {"format_whitelist": "mov", "ignore_chapters": "1", "max_streams": "8"}
