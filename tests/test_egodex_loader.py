@@ -358,10 +358,11 @@ def test_intrinsics_that_project_nothing_are_a_failure(altered: Altered, stored:
 def test_a_trajectory_holds_no_more_than_its_columns(altered: Altered) -> None:
     """A view of a joint's poses would keep the whole of them, four times what is used."""
     trajectory = altered.load()
-    arrays = [trajectory["actions"], trajectory["camera_to_world"], *trajectory["hands"].values()]
-    for array in arrays:
-        assert isinstance(array, np.ndarray)
-        assert array.base is None or array.base.nbytes == array.nbytes
+    hands: Any = trajectory["hands"]
+    arrays = [trajectory["actions"], trajectory["camera_to_world"], *hands.values()]
+    bases = {id(base): base.nbytes for base in (array if array.base is None else array.base for array in arrays)}
+    camera = trajectory["actions"][:, :3].nbytes  # the one position that none of the arrays after the first has
+    assert sum(bases.values()) <= sum(array.nbytes for array in arrays) + camera
 
 
 @pytest.mark.parametrize("pose", ["camera", "leftHand", "rightIndexFingerTip", "leftLittleFingerMetacarpal"])

@@ -30,6 +30,7 @@ Poses = NDArray[np.float32]
 
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # what Python makes of such bytes in a file's name
 _POSES = ("camera", *hand_poses("left"), *hand_poses("right"))
+_LEFT, _RIGHT = slice(1, 1 + len(HAND_JOINTS)), slice(1 + len(HAND_JOINTS), None)
 _WHOLE_POSES = ("camera", "leftHand", "rightHand")  # whose rotation is kept
 _ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
 
@@ -122,7 +123,9 @@ class EgoDexLoader:
             positions, transforms = _read_poses(annotation, num_frames)
             return Trajectory(
                 frames=frames[:num_frames],
-                actions=np.concatenate([positions[pose] for pose in action_poses(self.actions)], axis=1),
+                actions=positions[:, [_POSES.index(pose) for pose in action_poses(self.actions)]].reshape(
+                    num_frames, -1
+                ),
                 action_names=self.action_names,
                 task=task,
                 task_name=episode.task_name,
@@ -136,8 +139,8 @@ class EgoDexLoader:
                 intrinsics=annotation.intrinsics((frames.shape[2], frames.shape[1])),
                 confidences=annotation.confidences(CONFIDENCE_JOINTS, num_poses, num_frames),
                 hands={
-                    "left_hand": np.stack([positions[pose] for pose in hand_poses("left")], axis=1),
-                    "right_hand": np.stack([positions[pose] for pose in hand_poses("right")], axis=1),
+                    "left_hand": positions[:, _LEFT],
+                    "right_hand": positions[:, _RIGHT],
                     "left_wrist_rotation": transforms["leftHand"][:, :3, :3].copy(),
                     "right_wrist_rotation": transforms["rightHand"][:, :3, :3].copy(),
                 },
@@ -172,12 +175,15 @@ class EgoDexLoader:
         return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
 
 
-def _read_poses(annotation: Annotation, num_frames: int) -> tuple[dict[str, Poses], dict[str, Poses]]:
-    """Each pose, read once, by name: (num_frames, 3) positions in metres of all, (num_frames, 4, 4) of some."""
-    positions, transforms = {}, {}
-    for name in _POSES:
+def _read_poses(annotation: Annotation, num_frames: int) -> tuple[Poses, dict[str, Poses]]:
+    """Each pose, read once: (num_frames, len(_POSES), 3) positions in metres, (num_frames, 4, 4) of some by name.
+
+    Of the others the rotations, four times as much, are dropped at once.
+    """
+    positions, transforms = np.empty((num_frames, len(_POSES), 3), np.float32), {}
+    for column, name in enumerate(_POSES):
         pose = annotation.pose(name, num_frames)
-        positions[name] = pose[:, :3, 3].copy()  # the rotations, four times as much, are dropped pose by pose
+        positions[:, column] = pose[:, :3, 3]
         if name in _WHOLE_POSES:
             transforms[name] = pose
     return positions, transforms
