@@ -262,6 +262,7 @@ def test_conversion_json_counts(mini: MiniEgoDex, converted: Dataset, descriptio
         "done": len(converted.rows),
         "skipped": {"missing hdf5": 1, "missing mp4": 1, "no description": 2},
         "failed": {},
+        "drawn": len(converted.rows),
         "tasks": len({row["task_name"] for row in converted.rows}),
     }
     clips = [converted.output_dir / row["frames"] for row in converted.rows]
