@@ -17,9 +17,16 @@ ENTRIES = [
 ]
 
 
-def time_line(work: Work, caplog: pytest.LogCaptureFixture) -> str:
+@pytest.fixture(autouse=True)
+def only_caplog_listens(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever commands of other tests in this process have set up."""
+    logger = logging.getLogger("dataset_upload")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
     caplog.set_level(logging.INFO, "dataset_upload")
-    logging.getLogger("dataset_upload").propagate = True
+
+
+def time_line(work: Work, caplog: pytest.LogCaptureFixture) -> str:
     summarise(ENTRIES, 100.0, Path("out/egodex_test"), work, is_whole=True)
     (line,) = (message for message in caplog.messages if message.startswith("Time:"))
     return line
