@@ -69,7 +69,9 @@ STREAMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", STREAMS)
 def test_every_picture_is_that_of_ffmpeg(name: str) -> None:
     stream = make_stream(**STREAMS[name])
-    decoder, reference = GroupDecoder(read_stream_header(stream.configuration)), Reference(stream.configuration)
+    header = read_stream_header(stream.configuration)
+    assert header.has_markers == ("ps" in STREAMS[name].get("options", {}))
+    decoder, reference = GroupDecoder(header), Reference(stream.configuration)
     for number, packet in enumerate(stream.packets):
         expected = reference.decode(packet)
         assert expected is not None

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from dataset_upload.video.kernels import CHECKED, kernel
+from dataset_upload.video.kernels import CHECKED, inlined, kernel
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
@@ -23,8 +23,10 @@ I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 def pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
-    """Address of an array's element."""
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+    """Address of an element of an array, or of one that is borrowed."""
+    if isinstance(array_type, types.Array):
+        array = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(array, [offset])
 
 
 def load_vector(builder: Any, address: Any, lanes: int, element: Any = I8) -> Any:
@@ -52,6 +54,27 @@ def clip(builder: Any, vector: Any, lowest: int, highest: int) -> Any:
     low, high = splat(vector.type, lowest), splat(vector.type, highest)
     vector = builder.select(builder.icmp_signed(">", vector, low), vector, low)
     return builder.select(builder.icmp_signed("<", vector, high), vector, high)
+
+
+# Borrowing -------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _borrow(typing_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+@inlined
+def _as_it_is(array: Any) -> Any:
+    return array
+
+
+# An array for use in this module's functions only, as long as something else keeps it alive. Numba counts references to
+# arrays, which in an inner loop costs more than what the loop does; nobody counts those to a borrowed one.
+borrow: Callable[[Any], Any] = _as_it_is if CHECKED else _borrow  # type: ignore[assignment]
 
 
 # Spans -----------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def _make_dot_products(step: int) -> Any:
             store_vector(builder, at, builder.add(load_vector(builder, at, TOGETHER, I32), total))
             return context.get_dummy_value()
 
-        offset_types: Any = types.UniTuple(types.int64, TOGETHER)  # type: ignore[no-untyped-call]
+        offset_types: Any = types.UniTuple(types.int64, TOGETHER)
         return types.void(totals, types.int64, sums, offset_types, weights, types.int64, types.int64), generate
 
     def spans(totals: Any, x: Any, sums: Any, offsets: Any, weights: Any, start: Any, distance: Any) -> None:

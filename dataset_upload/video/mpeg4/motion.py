@@ -84,14 +84,14 @@ def _prediction(lanes: int, rows: int, half: int, down: int, neighbour: int) -> 
 
             def mean(first: Any, second: Any, reduces_second: bool = False) -> Any:
                 """Of first and second; `reduces_second`: where a corner is cut, one is taken off the second."""
-                rounds_down = down
                 if down and cuts_corner:
                     first, second = (first, less_one(second)) if reduces_second else (less_one(first), second)
-                    rounds_down = 0
                 total = builder.add(builder.zext(first, wide), builder.zext(second, wide))
-                if not rounds_down:
-                    total = builder.add(total, splat(wide, 1))
-                return builder.trunc(builder.lshr(total, splat(wide, 1)), first.type)
+                up = builder.lshr(builder.add(total, splat(wide, 1)), splat(wide, 1))
+                up = builder.trunc(up, first.type)  # one instruction, which most processors have for rounding up only
+                if not down or cuts_corner:
+                    return up
+                return builder.sub(up, builder.and_(builder.xor(first, second), splat(first.type, 1)))
 
             above = {WHOLE: None, HALF_X: None, HALF_Y: samples(0), HALF_XY: pair(0)}[half]
             for row in range(rows):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.video.kernels import entry_point, inlined
-from dataset_upload.video.memory import load, load_bits, shift_right, store
+from dataset_upload.video.memory import borrow, load, load_bits, shift_right, store
 from dataset_upload.video.mpeg4 import tables, work_lists
 from dataset_upload.video.mpeg4.blocks import read_differences, read_intra
 from dataset_upload.video.mpeg4.frames import Layout, Workspace
@@ -48,34 +48,48 @@ def _changed(quantiser: int, packet: Any, position: int) -> int:
 
 @entry_point
 def decode_vop(
-    packet: NDArray[np.uint8],
+    packet_bytes: NDArray[np.uint8],
     vop: Vop,
     layout: Layout,
-    target: NDArray[np.uint8],
-    reference: NDArray[np.uint8],
-    work: Workspace,
+    target_buffer: NDArray[np.uint8],
+    reference_buffer: NDArray[np.uint8],
+    workspace: Workspace,
     keeps_levels: int,
 ) -> int:
-    """Decode a packet's picture into `target`.
+    """Decode a packet's picture.
 
     Args:
-        packet: with PADDING zeros behind it.
-        target, reference: buffers of pictures.
+        packet_bytes: with PADDING zeros behind it.
+        target_buffer: the picture's.
+        reference_buffer: that of the picture that it is predicted from.
         keeps_levels: whether the levels of intra blocks are kept, for AC prediction.
 
     Returns:
         DONE; REFUSED: there is something here that FFmpeg must look at; WANTS_LEVELS: it works with `keeps_levels`.
-        Unless DONE, `work.coefficients` must be zeroed before the next call.
+        Unless DONE, `workspace.coefficients` must be zeroed before the next call.
     """
     columns, rows, stride = layout.columns, layout.rows, layout.stride
     capacity = work_lists.JOBS_PER_MACROBLOCK * columns
-    vectors, left = work.vectors, work.left
-    for index in range(vectors.size):
+    packet, target, reference = borrow(packet_bytes), borrow(target_buffer), borrow(reference_buffer)
+    vectors, left, quantisers = borrow(workspace.vectors), borrow(workspace.left), borrow(workspace.quantisers)
+    counts = borrow(workspace.counts)
+    work = Workspace(
+        vectors,
+        left,
+        quantisers,
+        borrow(workspace.dc),
+        borrow(workspace.ac),
+        borrow(workspace.coefficients),
+        borrow(workspace.lists),
+        counts,
+        borrow(workspace.scratch),
+    )
+    for index in range(workspace.vectors.size):
         store(vectors, index, 0)
-    for index in range(work.quantisers.size):
-        store(work.quantisers, index, 0)
-    for index in range(work.counts.size):
-        store(work.counts, index, 0)
+    for index in range(workspace.quantisers.size):
+        store(quantisers, index, 0)
+    for index in range(workspace.counts.size):
+        store(counts, index, 0)
     position, quantiser = vop.first_bit, vop.quantiser
     start = 0  # the first macroblock of the video packet
     for row in range(rows):
