@@ -6,7 +6,6 @@ from typing import Any
 
 from dataset_upload.video.kernels import inlined
 from dataset_upload.video.memory import load, store
-from dataset_upload.video.mpeg4 import work_lists
 from dataset_upload.video.mpeg4.coefficients import FAILED, MAX_COEFFICIENT, read_block
 from dataset_upload.video.mpeg4.prediction import finish_levels, keep_dc, read_dc
 from dataset_upload.video.mpeg4.work_lists import ADD_BLOCK, ADD_FLAT, NUM_BLOCKS, PUT_BLOCK, PUT_FLAT, note
@@ -57,7 +56,7 @@ def read_intra(
         )
         if position < 0:
             return FAILED
-        block = load(work.counts, NUM_BLOCKS) * 64
+        block = load(work.ends, NUM_BLOCKS) * 64
         scan, factor, offset = 0, 2 * quantiser, (quantiser - 1) | 1
         if keeps_levels:
             factor, offset = 1, 0
@@ -95,14 +94,13 @@ def read_intra(
         if abs(value) > MAX_COEFFICIENT:
             return FAILED
         where = _place_of(n, luma, chroma, layout.stride)
-        capacity = work_lists.JOBS_PER_MACROBLOCK * columns
         if places == 0:
             store(work.coefficients, block, 0)
-            note(work.lists, work.counts, capacity, PUT_FLAT + is_chroma, where, value)
+            note(work.lists, work.ends, PUT_FLAT + is_chroma, where, value)
         else:
             store(work.coefficients, block, value)
-            note(work.lists, work.counts, capacity, PUT_BLOCK + is_chroma, where, block)
-            store(work.counts, NUM_BLOCKS, (block >> 6) + 1)
+            note(work.lists, work.ends, PUT_BLOCK + is_chroma, where, block)
+            store(work.ends, NUM_BLOCKS, (block >> 6) + 1)
     return position
 
 
@@ -111,10 +109,9 @@ def read_differences(
     packet: Any, position: int, pattern: int, quantiser: int, luma: int, chroma: int, layout: Any, work: Any
 ) -> int:
     """Note what is added to the prediction of an inter macroblock; returns the position after it, or FAILED."""
-    capacity = work_lists.JOBS_PER_MACROBLOCK * layout.columns
     for n in range(6):
         if (pattern >> (5 - n)) & 1:
-            block = load(work.counts, NUM_BLOCKS) * 64
+            block = load(work.ends, NUM_BLOCKS) * 64
             position, places = read_block(
                 packet, position, work.coefficients, block, 0, 0, 0, 2 * quantiser, (quantiser - 1) | 1
             )
@@ -123,9 +120,9 @@ def read_differences(
             where = _place_of(n, luma, chroma, layout.stride)
             is_chroma = n >> 2
             if places == 0:
-                note(work.lists, work.counts, capacity, ADD_FLAT + is_chroma, where, load(work.coefficients, block))
+                note(work.lists, work.ends, ADD_FLAT + is_chroma, where, load(work.coefficients, block))
                 store(work.coefficients, block, 0)
             else:
-                note(work.lists, work.counts, capacity, ADD_BLOCK + is_chroma, where, block)
-                store(work.counts, NUM_BLOCKS, (block >> 6) + 1)
+                note(work.lists, work.ends, ADD_BLOCK + is_chroma, where, block)
+                store(work.ends, NUM_BLOCKS, (block >> 6) + 1)
     return position

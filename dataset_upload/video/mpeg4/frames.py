@@ -32,7 +32,7 @@ class Workspace(NamedTuple):
     ac: NDArray[np.int16]  # 16 a block
     coefficients: NDArray[np.int16]  # 64 a block, of one row of macroblocks; zeros between two rows
     lists: NDArray[np.int32]
-    counts: NDArray[np.int64]
+    ends: NDArray[np.int64]  # of the lists
     scratch: NDArray[np.uint8]
 
 
@@ -67,6 +67,6 @@ def make_workspace(layout: Layout) -> Workspace:
         ac=np.zeros(16 * num_blocks, np.int16),
         coefficients=np.zeros(64 * (6 * columns + 1), np.int16),
         lists=np.zeros(2 * work_lists.NUM_KINDS * capacity, np.int32),
-        counts=np.zeros(work_lists.NUM_COUNTS, np.int64),
+        ends=np.zeros(work_lists.NUM_ENDS, np.int64),
         scratch=np.zeros(motion.SCRATCH_SIZE, np.uint8),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from dataset_upload.video.kernels import inlined, kernel
 from dataset_upload.video.memory import load, store
-from dataset_upload.video.mpeg4 import motion, tables, work_lists
+from dataset_upload.video.mpeg4 import motion, tables
 from dataset_upload.video.mpeg4.coefficients import FAILED
 from dataset_upload.video.mpeg4.prediction import NO_VECTOR, median, read_vector_part
 from dataset_upload.video.mpeg4.work_lists import MOVE_CHROMA, MOVE_LUMA_8, MOVE_LUMA_16, note
@@ -50,10 +50,9 @@ def move_macroblock(
     chroma_x, chroma_y = 8 * column + (x >> 2), 8 * row + (y >> 2)
     chroma_half = (1 if x & 3 else 0) | (2 if y & 3 else 0)
     if from_x >= 0 and from_y >= 0 and from_x + (x & 1) <= width - 16 and from_y + (y & 1) <= height - 16:
-        capacity = work_lists.JOBS_PER_MACROBLOCK * layout.columns
-        note(work.lists, work.counts, capacity, MOVE_LUMA_16 + half, luma, from_y * stride + from_x)
+        note(work.lists, work.ends, MOVE_LUMA_16 + half, luma, from_y * stride + from_x)
         source = layout.chroma + chroma_y * stride + 2 * chroma_x
-        note(work.lists, work.counts, capacity, MOVE_CHROMA + chroma_half, chroma, source)
+        note(work.lists, work.ends, MOVE_CHROMA + chroma_half, chroma, source)
     else:
         half, chroma_half = half + 4 * rounds_down, chroma_half + 4 * rounds_down
         motion.beyond_edge_luma_16(
@@ -96,7 +95,6 @@ def move_blocks(
         left: x and y of the vectors of the upper and of the lower block to the left; overwritten.
     """
     vectors, stride, columns = work.vectors, layout.stride, layout.columns
-    capacity = work_lists.JOBS_PER_MACROBLOCK * columns
     width, height = 16 * columns, 16 * layout.rows
     number, above = row * columns + column, 4 * column
     upper_left_x = upper_left_y = upper_right_x = upper_right_y = lower_left_x = lower_left_y = x = y = 0
@@ -132,7 +130,7 @@ def move_blocks(
             from_y, half = layout.height, half & 1
         where = luma + (n & 1) * 8 + (n >> 1) * 8 * stride
         if 0 <= from_x <= width - 9 and 0 <= from_y <= height - 9:
-            note(work.lists, work.counts, capacity, MOVE_LUMA_8 + half, where, from_y * stride + from_x)
+            note(work.lists, work.ends, MOVE_LUMA_8 + half, where, from_y * stride + from_x)
         else:
             half += 4 * vop.rounds_down
             motion.beyond_edge_luma_8(
@@ -157,7 +155,7 @@ def move_blocks(
     width, height = width >> 1, height >> 1
     if 0 <= from_x <= width - 9 and 0 <= from_y <= height - 9:
         source = layout.chroma + from_y * stride + 2 * from_x
-        note(work.lists, work.counts, capacity, MOVE_CHROMA + half, chroma, source)
+        note(work.lists, work.ends, MOVE_CHROMA + half, chroma, source)
     else:
         motion.beyond_edge_chroma(
             half + 4 * vop.rounds_down,

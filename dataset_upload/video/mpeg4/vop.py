@@ -72,7 +72,6 @@ def decode_vop(
     capacity = work_lists.JOBS_PER_MACROBLOCK * columns
     packet, target, reference = borrow(packet_bytes), borrow(target_buffer), borrow(reference_buffer)
     vectors, left, quantisers = borrow(workspace.vectors), borrow(workspace.left), borrow(workspace.quantisers)
-    counts = borrow(workspace.counts)
     work = Workspace(
         vectors,
         left,
@@ -81,15 +80,14 @@ def decode_vop(
         borrow(workspace.ac),
         borrow(workspace.coefficients),
         borrow(workspace.lists),
-        counts,
+        borrow(workspace.ends),
         borrow(workspace.scratch),
     )
     for index in range(workspace.vectors.size):
         store(vectors, index, 0)
     for index in range(workspace.quantisers.size):
         store(quantisers, index, 0)
-    for index in range(workspace.counts.size):
-        store(counts, index, 0)
+    work_lists.clear(work.ends, capacity)
     position, quantiser = vop.first_bit, vop.quantiser
     start = 0  # the first macroblock of the video packet
     for row in range(rows):
@@ -122,8 +120,8 @@ def decode_vop(
             chroma = layout.chroma + 8 * row * stride + 16 * column
             above = 4 * column
             if kind == SKIPPED:
-                note(work.lists, work.counts, capacity, MOVE_LUMA_16, luma, luma)
-                note(work.lists, work.counts, capacity, MOVE_CHROMA, chroma, chroma)
+                note(work.lists, work.ends, MOVE_LUMA_16, luma, luma)
+                note(work.lists, work.ends, MOVE_CHROMA, chroma, chroma)
                 for index in range(4):
                     store(left, index, 0)
                     store(vectors, above + index, 0)
@@ -196,6 +194,6 @@ def decode_vop(
                 if position < 0:
                     return REFUSED
         work_lists.do_all(
-            target, reference, work.coefficients, work.lists, work.counts, capacity, stride, vop.rounds_down
+            target, reference, work.coefficients, work.lists, work.ends, capacity, stride, vop.rounds_down
         )
     return DONE if is_end(packet, position, vop) else REFUSED

@@ -18,44 +18,45 @@ from dataset_upload.video.mpeg4 import motion, transform
 # Kinds of jobs. Those of motion have four each, by the half of a sample; the others two, for luma and chroma.
 MOVE_LUMA_16, MOVE_LUMA_8, MOVE_CHROMA, ADD_FLAT, ADD_BLOCK, PUT_FLAT, PUT_BLOCK = 0, 4, 8, 12, 14, 16, 18
 NUM_KINDS = 20
-NUM_BLOCKS = 20  # behind the kinds' numbers of jobs: how many blocks of coefficients are in use
-NUM_COUNTS = 21
+NUM_BLOCKS = 20  # behind the ends of the lists: how many blocks of coefficients are in use
+NUM_ENDS = 21
 
 JOBS_PER_MACROBLOCK = 4  # of one kind, at most
 
 
+@kernel
+def clear(ends: Any, capacity: int) -> None:
+    """Empty the lists; each has room for `capacity` jobs."""
+    for kind in range(NUM_KINDS):
+        store(ends, kind, 2 * capacity * kind)
+    store(ends, NUM_BLOCKS, 0)
+
+
 @inlined
-def note(lists: Any, counts: Any, capacity: int, kind: int, where: int, what: int) -> None:
+def note(lists: Any, ends: Any, kind: int, where: int, what: int) -> None:
     """Append a job to its list."""
-    count = load(counts, kind)
-    job = 2 * (kind * capacity + count)
-    store(lists, job, where)
-    store(lists, job + 1, what)
-    store(counts, kind, count + 1)
-
-
-@inlined
-def _job(lists: Any, counts: Any, capacity: int, kind: int, number: int) -> tuple[int, int]:
-    job = 2 * (kind * capacity + number)
-    return load(lists, job), load(lists, job + 1)
+    end = load(ends, kind)
+    store(lists, end, where)
+    store(lists, end + 1, what)
+    store(ends, kind, end + 2)
 
 
 def _moves(predictions: tuple[Any, ...], kind: int) -> Any:
     whole, half_x, half_y, half_xy = predictions
 
     @kernel
-    def run(target: Any, reference: Any, lists: Any, counts: Any, capacity: int, stride: int) -> None:
-        for number in range(load(counts, kind + motion.WHOLE)):
-            where, source = _job(lists, counts, capacity, kind + motion.WHOLE, number)
+    def run(target: Any, reference: Any, lists: Any, ends: Any, capacity: int, stride: int) -> None:
+        for job in range(2 * capacity * (kind + motion.WHOLE), load(ends, kind + motion.WHOLE), 2):
+            where, source = load(lists, job), load(lists, job + 1)
             whole(target, where, stride, reference, source, stride)
-        for number in range(load(counts, kind + motion.HALF_X)):
-            where, source = _job(lists, counts, capacity, kind + motion.HALF_X, number)
+        for job in range(2 * capacity * (kind + motion.HALF_X), load(ends, kind + motion.HALF_X), 2):
+            where, source = load(lists, job), load(lists, job + 1)
             half_x(target, where, stride, reference, source, stride)
-        for number in range(load(counts, kind + motion.HALF_Y)):
-            where, source = _job(lists, counts, capacity, kind + motion.HALF_Y, number)
+        for job in range(2 * capacity * (kind + motion.HALF_Y), load(ends, kind + motion.HALF_Y), 2):
+            where, source = load(lists, job), load(lists, job + 1)
             half_y(target, where, stride, reference, source, stride)
-        for number in range(load(counts, kind + motion.HALF_XY)):
-            where, source = _job(lists, counts, capacity, kind + motion.HALF_XY, number)
+        for job in range(2 * capacity * (kind + motion.HALF_XY), load(ends, kind + motion.HALF_XY), 2):
+            where, source = load(lists, job), load(lists, job + 1)
             half_xy(target, where, stride, reference, source, stride)
 
     return run
@@ -65,18 +66,18 @@ def _residuals(flats: list[Any], flat_kind: int, blocks: list[Any], block_kind: 
     flat_luma, flat_chroma, block_luma, block_chroma = *flats, *blocks
 
     @kernel
-    def run(target: Any, coefficients: Any, lists: Any, counts: Any, capacity: int, stride: int) -> None:
-        for number in range(load(counts, flat_kind)):
-            where, dc = _job(lists, counts, capacity, flat_kind, number)
+    def run(target: Any, coefficients: Any, lists: Any, ends: Any, capacity: int, stride: int) -> None:
+        for job in range(2 * capacity * flat_kind, load(ends, flat_kind), 2):
+            where, dc = load(lists, job), load(lists, job + 1)
             flat_luma(target, where, stride, transform.flat_value(dc))
-        for number in range(load(counts, flat_kind + 1)):
-            where, dc = _job(lists, counts, capacity, flat_kind + 1, number)
+        for job in range(2 * capacity * (flat_kind + 1), load(ends, flat_kind + 1), 2):
+            where, dc = load(lists, job), load(lists, job + 1)
             flat_chroma(target, where, stride, transform.flat_value(dc))
-        for number in range(load(counts, block_kind)):
-            where, block = _job(lists, counts, capacity, block_kind, number)
+        for job in range(2 * capacity * block_kind, load(ends, block_kind), 2):
+            where, block = load(lists, job), load(lists, job + 1)
             block_luma(target, where, stride, coefficients, block)
-        for number in range(load(counts, block_kind + 1)):
-            where, block = _job(lists, counts, capacity, block_kind + 1, number)
+        for job in range(2 * capacity * (block_kind + 1), load(ends, block_kind + 1), 2):
+            where, block = load(lists, job), load(lists, job + 1)
             block_chroma(target, where, stride, coefficients, block)
 
     return run
@@ -95,21 +96,20 @@ def do_all(
     reference: Any,
     coefficients: Any,
     lists: Any,
-    counts: Any,
+    ends: Any,
     capacity: int,
     stride: int,
     rounds_down: int,
 ) -> None:
     """Do what the lists say, and empty them."""
     if rounds_down:
-        _down_luma_16(target, reference, lists, counts, capacity, stride)
-        _down_luma_8(target, reference, lists, counts, capacity, stride)
-        _down_chroma(target, reference, lists, counts, capacity, stride)
+        _down_luma_16(target, reference, lists, ends, capacity, stride)
+        _down_luma_8(target, reference, lists, ends, capacity, stride)
+        _down_chroma(target, reference, lists, ends, capacity, stride)
     else:
-        _up_luma_16(target, reference, lists, counts, capacity, stride)
-        _up_luma_8(target, reference, lists, counts, capacity, stride)
-        _up_chroma(target, reference, lists, counts, capacity, stride)
-    _add(target, coefficients, lists, counts, capacity, stride)
-    _put(target, coefficients, lists, counts, capacity, stride)
-    for kind in range(NUM_COUNTS):
-        store(counts, kind, 0)
+        _up_luma_16(target, reference, lists, ends, capacity, stride)
+        _up_luma_8(target, reference, lists, ends, capacity, stride)
+        _up_chroma(target, reference, lists, ends, capacity, stride)
+    _add(target, coefficients, lists, ends, capacity, stride)
+    _put(target, coefficients, lists, ends, capacity, stride)
+    clear(ends, capacity)
