@@ -19,8 +19,9 @@ _SHORT_TCOEF, _TCOEF, _LMAX, _RMAX, _SCANS = (
 _ESCAPE = 0b0000011
 _ESCAPE_BITS = 7
 
-# Beyond this the transform's 16-bit steps would overflow. Sound streams stay at half of it.
-MAX_COEFFICIENT = 4095
+# Beyond this, 8 times a coefficient and what is added for rounding would not fit into 16 bits. Sound streams stay at
+# half of it.
+MAX_COEFFICIENT = (1 << 12) - 5
 
 FAILED = -1
 

@@ -5,8 +5,8 @@ to be exact is to be FFmpeg. A block is kept transposed, column by column. So th
 for each coefficient of all rows, works on all rows at once, and after one transposition the columns' pass does the
 same.
 
-Sums are taken modulo 2**32, and the rows' results saturate to 16 bits, as in FFmpeg's kernels for x86; no sound stream
-comes near either.
+Beyond what sound streams hold, sums are taken modulo 2**32 and the rows' results saturate to 16 bits, as in FFmpeg's
+kernels for x86.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dataset_upload.video.memory import (
 # cos(i * pi / 16) * sqrt(2) * 2**14, rounded, but for the fourth, which FFmpeg has one lower.
 _W1, _W2, _W3, _W4, _W5, _W6, _W7 = 22725, 21407, 19266, 16383, 12873, 8867, 4520
 _ROW_ROUNDING, _ROW_SHIFT = 1 << 10, 11
-_COLUMN_ROUNDING, _COLUMN_SHIFT = _W4 * ((1 << 19) // _W4), 20
+_COLUMN_ROUNDING, _COLUMN_SHIFT = (1 << 19) // _W4, 20  # added to the first input, in 16 bits, as FFmpeg does
 
 _SHORTS, _INTS, _BYTES = ir.VectorType(I16, 8), ir.VectorType(I32, 8), ir.VectorType(I8, 8)
 _WIDE_SHORTS, _WIDE_BYTES = ir.VectorType(I16, 16), ir.VectorType(I8, 16)
@@ -94,8 +94,10 @@ def _inverse(builder: Any, address: Any) -> list[Any]:
     correction = builder.select(is_flat, v[0], splat(_INTS, 0))
     v = _pass(builder, v, builder.add(correction, splat(_INTS, _ROW_ROUNDING)), _ROW_SHIFT)
     v = [builder.trunc(clip(builder, vector, -(1 << 15), (1 << 15) - 1), _SHORTS) for vector in v]
-    v = [builder.sext(vector, _INTS) for vector in _transposed(builder, v)]
-    return _pass(builder, v, splat(_INTS, _COLUMN_ROUNDING), _COLUMN_SHIFT)
+    v = _transposed(builder, v)
+    v[0] = builder.add(v[0], splat(_SHORTS, _COLUMN_ROUNDING))
+    v = [builder.sext(vector, _INTS) for vector in v]
+    return _pass(builder, v, splat(_INTS, 0), _COLUMN_SHIFT)
 
 
 def _row_address(builder: Any, start: Any, stride: Any, row: int) -> Any:
@@ -172,7 +174,7 @@ def _constant(adds: bool, is_chroma: bool) -> Any:
 @inlined
 def flat_value(dc: int) -> int:
     """What the transform makes of a block of which only the first coefficient is there, everywhere."""
-    return (_W4 * 8 * dc + _COLUMN_ROUNDING) >> _COLUMN_SHIFT
+    return _W4 * (8 * dc + _COLUMN_ROUNDING) >> _COLUMN_SHIFT
 
 
 # [is_chroma] each: differences are added to a prediction, intra samples are put where they belong.
