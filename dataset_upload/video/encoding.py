@@ -40,8 +40,9 @@ def write_mp4(frames: Iterable[av.VideoFrame], path: Path, *, fps: int, crf: int
 
 
 def _x264_options(width: int, crf: int) -> dict[str, str]:
-    # On EgoDex at 256x256 these take 0.57 times the CPU of plain veryfast, for 4 % larger files with 0.4 dB more PSNR.
-    parameters = ["subme=1", "me=dia", "aq-mode=2", "aq-strength=0.5"]
+    # On EgoDex at 256x256 these take 0.42 times the CPU of plain veryfast, for 8 % larger files with 0.4 dB more PSNR.
+    # Without partitions of predicted blocks it is a fifth less than with them, for 4 % larger files and the same PSNR.
+    parameters = ["subme=1", "me=dia", "partitions=i8x8,i4x4", "aq-mode=2", "aq-strength=0.5"]
     if -(-width // 16) % 8 != 0:
         # x264 165 plans bit rates by a tree of macroblocks, eight at a time: where a row is no multiple of eight, by
         # memory that it never wrote, so that each run gave other bytes.
