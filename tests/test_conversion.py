@@ -498,16 +498,20 @@ sys.exit(exit_code)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-def test_6000_frames_of_1080p_take_less_than_520_mb(command_environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_6000_frames_of_1080p_take_less_than_480_mb(command_environment: Mapping[str, str], tmp_path: Path) -> None:
     write_episode(tmp_path / "test", "open_close_box", 0, frames=60, size=(1920, 1080))
     repeat_episode(tmp_path / "test", "open_close_box/0", times=100)
     _, _, _, *arguments = command_line(tmp_path / "test", tmp_path)
+    # Compiling takes another 100 MB, once a machine.
+    subprocess.run(
+        [sys.executable, "-m", "dataset_upload.video.preload"], cwd=PROJECT, env=command_environment, check=True
+    )
     command = [sys.executable, "-c", PRINT_PEAK_MEMORY, *arguments]
     run = subprocess.run(command, cwd=PROJECT, env=command_environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     (row,) = Dataset(tmp_path).rows
     assert row["source_num_frames"] == 6000
-    assert int(run.stdout.split()[-1]) * 1024 < 520e6  # of which Numba 70 to 120, the sentence model 150
+    assert int(run.stdout.split()[-1]) * 1024 < 480e6  # 330 without the sentence model, which takes some 150
 
 
 def test_what_workers_run_imports_neither_datasets_nor_tokenizers(
