@@ -12,6 +12,7 @@ for it. Without --episodes a miniature EgoDex is drawn. Long episodes are made b
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import pickle
 import platform
@@ -23,15 +24,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from dataset_upload.video import DecodeScale
 
 MAX_FRAMES = 32
 SIZE = 256
@@ -124,15 +122,16 @@ def torchcodec_way() -> Way:
     return convert
 
 
-def our_way(decode_scale: DecodeScale) -> Way:
+def our_way() -> Way:
     """All that a worker of the converter does for an episode, up to the record that it sends."""
     from dataset_upload.config import GenerateConfig
     from dataset_upload.conversion import Converter, Job
     from dataset_upload.dataset_loaders.egodex import EgoDexLoader
     from dataset_upload.dataset_loaders.egodex.archive import Episode
+    from dataset_upload.video.preparation import prepare
 
+    prepare()  # as the fork server does before there are workers
     config = GenerateConfig()
-    config.output.decode_scale = decode_scale
     loader = EgoDexLoader("", "benchmark")
 
     def convert(episode: Path, clip: Path) -> None:
@@ -143,14 +142,19 @@ def our_way(decode_scale: DecodeScale) -> Way:
     return convert
 
 
+def our_way_without_numba() -> Way:
+    """The same where Numba cannot be had: FFmpeg decodes, NumPy scales."""
+    sys.modules["numba"] = None  # type: ignore[assignment]
+    return our_way()
+
+
 COMMON_WAY = "OpenCV, the common way"
 WAYS: dict[str, Callable[[], Way]] = {
     COMMON_WAY: opencv_way,
     "decord": decord_way,
     "torchcodec": torchcodec_way,
-    "ours, exact": lambda: our_way("exact"),
-    "ours, auto": lambda: our_way("auto"),
-    "ours, fast": lambda: our_way("fast"),
+    "ours": our_way,
+    "ours, without Numba": our_way_without_numba,
 }
 
 
@@ -210,16 +214,36 @@ def run_way(way: str, episodes: list[Path], out: Path) -> dict[str, Any] | None:
 
 
 def reference_frames(episode: Path) -> Frames:
-    """The clip's frames by the book: everything decoded, area scaling, nothing encoded."""
+    """The clip's frames by the book: everything decoded, each plane averaged in floating point, nothing encoded."""
     with av.open(str(episode.with_suffix(".mp4"))) as container:
         stream = container.streams.video[0]
         wanted = set(chosen(stream.frames).tolist())
-        frames = [
-            frame.reformat(SIZE, SIZE, format="yuv420p", interpolation="AREA").to_ndarray(format="rgb24")
-            for index, frame in enumerate(container.decode(stream))
-            if index in wanted
-        ]
+        frames = [averaged(frame) for index, frame in enumerate(container.decode(stream)) if index in wanted]
     return np.stack(frames)
+
+
+def averaged(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """(256, 256, 3) RGB of a yuv420p frame, every sample the mean of the area that it covers, rounded once."""
+    small = av.VideoFrame(SIZE, SIZE, "yuv420p")
+    for source, target in zip(frame.planes, small.planes, strict=True):
+        samples, result = (
+            np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]  # type: ignore[call-overload]
+            for plane in (source, target)
+        )
+        rows = shares(samples.shape[0], result.shape[0])
+        columns = shares(samples.shape[1], result.shape[1])
+        result[:] = np.rint(rows @ samples @ columns.T)
+    return small.to_ndarray(format="rgb24")
+
+
+@functools.cache
+def shares(source: int, target: int) -> NDArray[np.float64]:
+    """(target, source): how much of each target sample each source sample makes up."""
+    borders = np.arange(target + 1) * source / target
+    starts = np.arange(source)
+    overlap = np.minimum(borders[1:, None], starts + 1) - np.maximum(borders[:-1, None], starts)
+    clipped: NDArray[np.float64] = np.clip(overlap, 0, None) * target / source
+    return clipped
 
 
 def clip_frames(clip: Path) -> Frames:

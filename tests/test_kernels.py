@@ -144,5 +144,5 @@ def test_what_is_lost_without_numba_is_said_in_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "dataset_upload.video.mpeg4.group_decoder", None)
     monkeypatch.setattr(preparation, "_compiled", preparation._compiled.__wrapped__)
     assert preparation.prepare() == (
-        "Numba cannot be used here, so that decoding and scaling video takes about twice the time"
+        "Numba cannot be used here, so that a conversion takes about four times as long"
     )

@@ -45,7 +45,7 @@ def prepare() -> str | None:
     start = time.monotonic()
     decoder, is_new = _compiled()
     if decoder is None:
-        return "Numba cannot be used here, so that decoding and scaling video takes about twice the time"
+        return "Numba cannot be used here, so that a conversion takes about four times as long"
     from dataset_upload.video.kernels import cache_folder
 
     sample = Picture(*np.zeros((3, 2, 2), np.uint8))
