@@ -95,7 +95,7 @@ def settle_decode_scale(output: OutputConfig) -> None:
     if output.decode_scale != "exact":
         logger.info(
             f"--output.decode_scale={output.decode_scale} is no longer needed: decoding at full size costs less than "
-            "that did, and is what is done"
+            "at half size did, and is what is done"
         )
         output.decode_scale = "exact"
 

@@ -143,6 +143,4 @@ def test_compiling_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, cache_home
 def test_what_is_lost_without_numba_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dataset_upload.video.mpeg4.group_decoder", None)
     monkeypatch.setattr(preparation, "_compiled", preparation._compiled.__wrapped__)
-    assert preparation.prepare() == (
-        "Numba cannot be used here, so that a conversion takes about four times as long"
-    )
+    assert preparation.prepare() == ("Numba cannot be used here, so that a conversion takes about four times as long")

@@ -40,8 +40,9 @@ def read_block(
 ) -> tuple[int, int]:
     """Read one block into a zeroed place, each level as `level * factor` away from 0 by `offset`.
 
-    This is where most of the bits are, so there is one copy of it for intra and inter blocks, whose tables lie one
-    after the other. Nearly every code fits into the short table, which stays in the first-level cache.
+    This is where most of the bits are. Intra and inter blocks share it, as their tables lie one after the other, so
+    that it is inlined in just two places. Nearly every code fits into the short table, which stays in the first-level
+    cache.
 
     Args:
         block: where it begins in `coefficients`.

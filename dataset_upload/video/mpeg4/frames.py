@@ -41,6 +41,8 @@ def make_layout(width: int, height: int) -> Layout:
     # Vectors of interleaved V reach one byte beyond the last sample; and rows that are a power of two apart would all
     # fall on the same lines of a cache.
     stride = 16 * columns + 64
+    if stride & (stride - 1) == 0:
+        stride += 64
     return Layout(columns, rows, width, height, stride, 16 * rows * stride)
 
 

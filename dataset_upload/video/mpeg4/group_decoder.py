@@ -18,8 +18,8 @@ PADDING = 2048  # bytes of zeros behind a packet: more than a macroblock can rea
 class GroupDecoder:
     """Decodes I- and P-pictures of one stream.
 
-    The buffers are small: two pictures, of which the last one is the next one's reference, and a row of macroblocks'
-    coefficients and work lists.
+    It holds two pictures, of which the last one is the next one's reference; a row of macroblocks' coefficients and
+    work lists; and a picture's DC and AC predictions.
     """
 
     def __init__(self, stream: StreamHeader) -> None:

@@ -1,8 +1,8 @@
 """The headers of an MPEG-4 video stream, and which streams and pictures the decoder takes.
 
 It takes what Simple Profile has: I- and P-pictures of 8-bit 4:2:0 samples, rectangular, progressive, H.263's
-quantisation. Everything else is seen here and left to FFmpeg, as are streams of encoders whose mistakes FFmpeg knows
-and imitates: only FFmpeg's own, sound since 2018, is believed.
+quantisation. Everything else that headers tell is seen here and left to FFmpeg, as are streams of encoders whose
+mistakes FFmpeg knows and imitates: only FFmpeg's own, sound since 2018, is believed.
 """
 
 from __future__ import annotations
