@@ -233,7 +233,8 @@ def averaged(frame: av.VideoFrame) -> NDArray[np.uint8]:
         rows = shares(samples.shape[0], result.shape[0])
         columns = shares(samples.shape[1], result.shape[1])
         result[:] = np.rint(rows @ samples @ columns.T)
-    return small.to_ndarray(format="rgb24")
+    rgb: NDArray[np.uint8] = small.to_ndarray(format="rgb24")  # type: ignore[assignment]
+    return rgb
 
 
 @functools.cache
