@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = _parse(argv)
     log_to_terminal()
-    from rfm.report import write_report  # only now: --help need not wait for torch
+    from reward_model.report import write_report  # only now: --help need not wait for torch
 
     write_report(
         options.checkpoint,

@@ -18,12 +18,12 @@ from dataset_upload.console.command import EXIT_DONE, command, exit_with
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     from dataset_upload.console.logs import log_to_terminal
-    from rfm.config import parse_config
+    from reward_model.config import parse_config
 
     config = parse_config(argv)
     log_to_terminal()
-    from rfm.ranks import join_ranks  # only now: --help need not wait for torch
-    from rfm.training import train
+    from reward_model.ranks import join_ranks  # only now: --help need not wait for torch
+    from reward_model.training import train
 
     with join_ranks() as ranks:
         train(config, ranks)

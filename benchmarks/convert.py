@@ -126,8 +126,8 @@ def our_way() -> Way:
     """All that a worker of the converter does for an episode, up to the record that it sends."""
     from dataset_upload.config import GenerateConfig
     from dataset_upload.conversion import Converter, Job
-    from dataset_upload.dataset_loaders.egodex import EgoDexLoader
     from dataset_upload.dataset_loaders.egodex.archive import Episode
+    from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
     from dataset_upload.video.preparation import prepare
 
     prepare()  # as the fork server does before there are workers

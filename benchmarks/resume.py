@@ -28,10 +28,10 @@ from convert import machine
 from dataset_upload.config import parse_config
 from dataset_upload.conversion import Job
 from dataset_upload.dataset_loaders import make_loader
+from dataset_upload.formats.rfm.tables import RfmWriter
 from dataset_upload.mini_egodex.part import write_episode
 from dataset_upload.pipeline import make_jobs, open_ledger, write_dataset
 from dataset_upload.selection import select_round_robin
-from dataset_upload.writers.rfm import RfmWriter
 
 NUM_TASKS = 100
 LISTING, NOTHING, TABLES, ONE_MORE = "listing them", "nothing to do", "all tables to write anew", "one episode more"

@@ -29,7 +29,7 @@ from range_server import serving
 
 from dataset_upload.config import GenerateConfig
 from dataset_upload.conversion import Converter, Job
-from dataset_upload.dataset_loaders.egodex import EgoDexLoader
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 from dataset_upload.mini_egodex.part import make_mini_egodex
 
 LONG_EPISODE = 1800  # frames, one minute

@@ -26,15 +26,15 @@ from convert import find_episodes, machine, repeat_episode
 
 from dataset_upload.config import GenerateConfig
 from dataset_upload.conversion import Conversion, Converter, Job, flush_to_disk, make_row
-from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.archive import Episode
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
+from dataset_upload.formats.rfm.tables import RfmWriter
 from dataset_upload.language import TextEncoder
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.mini_egodex.part import make_mini_egodex
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import plan_resize
 from dataset_upload.video.sampling import sample_indices
-from dataset_upload.writers.rfm import RfmWriter
 
 MEAN_FRAMES = 265  # of an EgoDex episode
 EPISODES = {"test": 3_243, "a part": 62_960, "all of EgoDex": 338_000}

@@ -19,19 +19,19 @@ from dataset_upload.conversion import Conversion, Converter, Job
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import run_jobs
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
+from dataset_upload.formats.rfm import dataset_info
+from dataset_upload.formats.rfm.card import check_card, check_dataset_card, update_card, write_dataset_card
+from dataset_upload.formats.rfm.tables import RfmWriter, clip_path
 from dataset_upload.language import LanguageModelError, TextEncoder
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, check_header, has_entries
-from dataset_upload.locks import LockedError, exclusive_lock
 from dataset_upload.natural_order import natural_key
 from dataset_upload.selection import choose_tasks, select_round_robin
+from dataset_upload.storage.locks import LockedError, exclusive_lock
 from dataset_upload.summary import Work, summarise
 from dataset_upload.video.preparation import prepare
-from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import check_card, check_dataset_card, update_card, write_dataset_card
-from dataset_upload.writers.rfm import RfmWriter, clip_path
 
 if TYPE_CHECKING:
-    from dataset_upload.hub_access import HubRepo
+    from dataset_upload.hub.access import HubRepo
 
 LEDGER = "ledger.jsonl"
 
@@ -121,7 +121,7 @@ def find_repo_if_asked(config: GenerateConfig) -> HubRepo | None:
     """The repo to push to; it need not exist yet, but if it does, it may be written to."""
     if not config.hub.push_to_hub:
         return None
-    from dataset_upload.hub_access import find_usable_repo  # only now: the Hub's client is slow to import
+    from dataset_upload.hub.access import find_usable_repo  # only now: the Hub's client is slow to import
 
     return find_usable_repo(config.hub)
 
@@ -129,7 +129,7 @@ def find_repo_if_asked(config: GenerateConfig) -> HubRepo | None:
 def make_repo_if_asked(repo: HubRepo | None, config: GenerateConfig) -> None:
     """Make the repo to push to, if it does not exist."""
     if repo is not None:
-        from dataset_upload.hub_access import make_repo
+        from dataset_upload.hub.access import make_repo
 
         make_repo(repo, config.hub)
 

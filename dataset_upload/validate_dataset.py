@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import asdict
 
     from dataset_upload.console.interrupts import until_interrupted
-    from dataset_upload.finished_dataset import open_dataset
+    from dataset_upload.formats.rfm.finished_dataset import open_dataset
     from dataset_upload.validation.against_source import compare
     from dataset_upload.validation.findings import print_table, validate
     from dataset_upload.validation.source_files import SourceFiles

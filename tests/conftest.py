@@ -17,6 +17,7 @@ import pytest
 from hub_client import Client, copy_of_converted
 from hub_server import HubServer
 from numpy.typing import NDArray
+from project import PROJECT, REAL_SAMPLE
 
 from dataset_upload.language import LanguageModelError, find_model_files
 from dataset_upload.mini_egodex.part import EpisodeRecord, make_mini_egodex
@@ -24,8 +25,6 @@ from dataset_upload.mini_egodex.part import EpisodeRecord, make_mini_egodex
 # A shell that starts the tests in the background ignores Ctrl-C for all of them; the commands under test must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-PROJECT = Path(__file__).parent.parent
-REAL_SAMPLE = PROJECT.parent / "shared" / "egodex_sample" / "part_sample"
 
 # Irregular, but no reason to fail: these episodes are converted, or skipped and counted.
 HARMLESS = (

@@ -19,8 +19,9 @@ import av
 import h5py
 import numpy as np
 import pytest
-from conftest import PROJECT, Convert, Dataset, MiniEgoDex, Run, command_line
+from conftest import Convert, Dataset, MiniEgoDex, Run, command_line
 from numpy.typing import NDArray
+from project import PROJECT
 
 from dataset_upload.dataset_loaders.egodex.actions import HAND_JOINTS
 from dataset_upload.mini_egodex.part import (
@@ -523,7 +524,7 @@ from pathlib import Path
 import dataset_upload.generate_hf_dataset  # a worker imports the command's module, too
 from dataset_upload.config import OutputConfig
 from dataset_upload.conversion import Converter, Job
-from dataset_upload.dataset_loaders.egodex import EgoDexLoader
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 loader = EgoDexLoader({str(mini.path)!r}, "egodex_test")
 episode = loader.list_episodes()[0]
 Converter(loader, OutputConfig(), Path({str(tmp_path)!r}))(Job(episode, episode.key, 0, "x/0.mp4", (0, 0)))

@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from project import PROJECT
 from reliability_helpers import fork_convert, tiny_egodex
 
-PROJECT = Path(__file__).parent.parent
 LOOKS = re.compile(
     r"^uv run (?:--extra \w+ )?python -m (dataset_upload\.(?:validate|visualize)_dataset) (.*)$", re.MULTILINE
 )

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from archives import DEFLATED, pack
 from conftest import Dataset, MiniEgoDex
+from project import PROJECT
 from range_server import Fault, RangeServer, serving
 
 from dataset_upload.dataset_loaders.egodex.archive import PARTS
 
-SCRIPT = Path(__file__).parent.parent / "dataset_upload" / "data_scripts" / "egodex" / "download_and_convert.sh"
+SCRIPT = PROJECT / "dataset_upload" / "data_scripts" / "egodex" / "download_and_convert.sh"
 CHEAP = ("--output.max_frames=2", "--output.num_workers=0", "--dataset.tasks=[open_*]")
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Convert, command_line
+from conftest import Convert, command_line
+from project import PROJECT
 from reliability_helpers import (
     NAME,
     children,

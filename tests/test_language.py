@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from project import PROJECT
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from dataset_upload import language
 from dataset_upload.language import MODEL_PACKAGE, MODEL_REPO, MODEL_SHA256, TextEncoder, _gelu, sentence_vector
 
-PROJECT = Path(__file__).parent.parent
-RECORDED = json.loads((Path(__file__).parent / "data" / "minilm_vectors.json").read_text())["sentences"]
+RECORDED = json.loads((PROJECT / "tests" / "data" / "minilm_vectors.json").read_text())["sentences"]
 LONG_TEXT: str = RECORDED["long"]["text"]  # 30 sentences, far more than 256 tokens
 REVISION = "1234567890" * 4
 

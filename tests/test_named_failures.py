@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import pytest
-from conftest import PROJECT, Convert, Dataset
+from conftest import Convert, Dataset
+from project import PROJECT
 from reliability_helpers import NAME, fork_convert, ledger_lines, options, outcomes, published, tiny_egodex
 from video_streams import encode, packets
 
@@ -157,7 +158,7 @@ def bad_run(command_environment: Mapping[str, str], tmp_path_factory: pytest.Tem
     as_user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     program = [sys.executable, "-c", "import sys, misbehaving; sys.exit(misbehaving.convert_misbehaving())"]
     arguments = options(source, folder / "out", "--output.num_workers=2", "--output.episode_timeout_s=3")
-    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests")))
+    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
     environment = {**command_environment, "PYTHONPATH": path}
     run = subprocess.run([*as_user, *program, *arguments], env=environment, capture_output=True, text=True)
     assert run.returncode == 1, run.stderr

@@ -38,10 +38,10 @@ from reliability_helpers import (
 from dataset_upload import conversion, pipeline
 from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.formats.rfm import tables as rfm
 from dataset_upload.language import TextEncoder
-from dataset_upload.locks import LockedError, exclusive_lock
+from dataset_upload.storage.locks import LockedError, exclusive_lock
 from dataset_upload.video.encoding import x264_cpu
-from dataset_upload.writers import rfm
 
 NUM_EPISODES = 8
 

@@ -11,7 +11,7 @@ from dataset_upload.errors import one_line
 
 logger = logging.getLogger("dataset_upload")
 
-_LOGGERS = (logger, logging.getLogger("rfm"))
+_LOGGERS = (logger, logging.getLogger("reward_model"))
 
 
 def say(line: str, stream: TextIO) -> None:

@@ -74,7 +74,7 @@ def make_loader(config: GenerateConfig) -> DatasetLoader:
     A new dataset joins here, by the prefix that its names have. EgoDex, the only one so far, also answers to every
     other name, so that a dataset may be called as its owner likes.
     """
-    from dataset_upload.dataset_loaders.egodex import EgoDexLoader
+    from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 
     path = config.dataset.dataset_path
     return EgoDexLoader(

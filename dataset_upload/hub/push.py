@@ -22,8 +22,11 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_ba
 from dataset_upload.config import HubConfig, check_hub_options
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import UsageError
-from dataset_upload.finished_dataset import FinishedDataset
-from dataset_upload.hub_access import (
+from dataset_upload.formats.rfm import dataset_info
+from dataset_upload.formats.rfm.card import FILE_NAME as CARD
+from dataset_upload.formats.rfm.card import listed_datasets, read_card, render_card, without_datasets
+from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
+from dataset_upload.hub.access import (
     CONFLICT,
     HubRepo,
     exists,
@@ -33,11 +36,8 @@ from dataset_upload.hub_access import (
     make_repo,
     patiently,
 )
-from dataset_upload.hub_files import PushedDataset, as_pushed, check_limits, differences, list_files
-from dataset_upload.locks import LockedError, exclusive_lock
-from dataset_upload.writers import dataset_info
-from dataset_upload.writers.card import FILE_NAME as CARD
-from dataset_upload.writers.card import listed_datasets, read_card, render_card, without_datasets
+from dataset_upload.hub.files import PushedDataset, as_pushed, check_limits, differences, list_files
+from dataset_upload.storage.locks import LockedError, exclusive_lock
 
 T = TypeVar("T")
 

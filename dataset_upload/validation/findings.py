@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dataset_upload.errors import one_line
-from dataset_upload.finished_dataset import FinishedDataset
-from dataset_upload.validation import dataset_checks, trajectory_checks
-from dataset_upload.validation.dataset_checks import DATASET_CHECKS
-from dataset_upload.validation.trajectory_checks import TRAJECTORY_CHECKS, Case
+from dataset_upload.formats.rfm import dataset_checks, trajectory_checks
+from dataset_upload.formats.rfm.dataset_checks import DATASET_CHECKS
+from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
+from dataset_upload.formats.rfm.trajectory_checks import TRAJECTORY_CHECKS, Case
 
 _NEED_LEDGER = {check.__name__ for check in (*dataset_checks.NEED_LEDGER, *trajectory_checks.NEED_LEDGER)}
 _OFFENDERS_SHOWN = 5

@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from dataset_upload.errors import EpisodeError, Reason
 from dataset_upload.video.mp4_limits import check_claims
+from dataset_upload.video.mpeg4 import FFMPEG_OPTIONS
 from dataset_upload.video.mpeg4.headers import OtherStream, RefusedPacket, read_stream_header
 from dataset_upload.video.picture import Picture, has_plain_colours
 from dataset_upload.video.preparation import decoder_class
@@ -229,8 +230,10 @@ class Video:
             raise self._unreadable("several videos in one file")
         codec.thread_count = 1
         codec.options = {"max_pixels": str(_MAX_PIXELS[codec.name])}
-        if codec.name == "mpeg4" and _SOUND_ENCODER.search(codec.extradata or b""):
-            codec.options["bug"] = "0"
+        if codec.name == "mpeg4":
+            codec.options |= FFMPEG_OPTIONS
+            if _SOUND_ENCODER.search(codec.extradata or b""):
+                codec.options["bug"] = "0"
         return stream
 
     def _check_not_truncated(self, index: _PacketIndex) -> None:

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.errors import one_line
-from dataset_upload.finished_dataset import Array, FinishedDataset, StoredTrajectory
+from dataset_upload.formats.rfm.finished_dataset import Array, FinishedDataset, StoredTrajectory
+from dataset_upload.formats.rfm.tables import clip_path
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
+from dataset_upload.quality import measures
+from dataset_upload.storage.whole_file import write_whole
 from dataset_upload.video.encoding import write_mp4
-from dataset_upload.visualization import measures
 from dataset_upload.visualization.overlay import draw_hands
 from dataset_upload.visualization.skeleton import hand_pixels, true_aspect
-from dataset_upload.writers.rfm import clip_path
-from dataset_upload.writers.whole_file import write_whole
 
 _PAGE = Path(__file__).parent / "page"
 _SCRIPTS = ("charts.js", "player.js", "report.js")

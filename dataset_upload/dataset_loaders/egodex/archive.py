@@ -17,11 +17,13 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
-from dataset_upload.dataset_loaders.egodex.byte_source import open_source
-from dataset_upload.dataset_loaders.egodex.deadline import within
-from dataset_upload.dataset_loaders.egodex.range_file import RangeFile
-from dataset_upload.dataset_loaders.egodex.sparse_file import FetchedRanges, SparseFile
-from dataset_upload.dataset_loaders.egodex.zip_archive import (
+from dataset_upload.errors import EpisodeError, Reason, UsageError
+from dataset_upload.natural_order import natural_key
+from dataset_upload.storage.byte_source import open_source
+from dataset_upload.storage.deadline import within
+from dataset_upload.storage.range_file import RangeFile
+from dataset_upload.storage.sparse_file import FetchedRanges, SparseFile
+from dataset_upload.storage.zip_archive import (
     ZipMember,
     data_start,
     is_stored,
@@ -30,8 +32,6 @@ from dataset_upload.dataset_loaders.egodex.zip_archive import (
     open_stored,
     unpack,
 )
-from dataset_upload.errors import EpisodeError, Reason, UsageError
-from dataset_upload.natural_order import natural_key
 
 PARTS = ("test", "part1", "part2", "part3", "part4", "part5", "extra")
 _BASE_URL = "https://ml-site.cdn-apple.com/datasets/egodex"

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from dataset_upload.console.logs import logger
-from dataset_upload.dataset_loaders.egodex import EgoDexLoader
 from dataset_upload.dataset_loaders.egodex.actions import ACTION_PARTS
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 from dataset_upload.errors import EpisodeError, UsageError
 from dataset_upload.natural_order import natural_key
 from dataset_upload.selection import select_round_robin

@@ -11,3 +11,12 @@ by a fixed number of bits. A coefficient's number is compared with 63. Lists hav
 Blocks that reach beyond the reference are put together from clamped coordinates. All else follows from row and column
 alone. In checked mode (see `kernels`) every access is verified.
 """
+
+import platform
+
+# FFmpeg's own kernels for x86 treat sums that no sound stream reaches otherwise than its C code, and are what is
+# followed there. Elsewhere its C code is: kernels for other processors, like that for ARM's NEON, round otherwise.
+FOLLOWS_X86_KERNELS = platform.machine().lower() in ("x86_64", "amd64")
+
+# What FFmpeg must be told to decode, on whatever processor, the frames that this decoder gives.
+FFMPEG_OPTIONS = {} if FOLLOWS_X86_KERNELS else {"idct": "simple"}

@@ -10,7 +10,6 @@ and then rounds up, which is wrong by one where there is nothing to take off. To
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 from llvmlite import ir
@@ -31,11 +30,10 @@ from dataset_upload.video.memory import (
     store,
     store_vector,
 )
+from dataset_upload.video.mpeg4 import FOLLOWS_X86_KERNELS
 
 # What half of a sample a vector ends in.
 WHOLE, HALF_X, HALF_Y, HALF_XY = range(4)
-
-_CUTS_CORNER = platform.machine().lower() in ("x86_64", "amd64")
 
 # Where samples beyond the edge are put together: 17 rows of 17 samples, or 9 rows of 9 pairs.
 SCRATCH_STRIDE = 32
@@ -52,7 +50,7 @@ def _prediction(lanes: int, rows: int, half: int, down: int, neighbour: int) -> 
         neighbour: bytes from a sample to the next: 2 where chroma is interleaved.
     """
 
-    cuts_corner = _CUTS_CORNER and lanes // neighbour == 8
+    cuts_corner = FOLLOWS_X86_KERNELS and lanes // neighbour == 8
 
     @intrinsic
     def predict(

@@ -5,8 +5,8 @@ to be exact is to be FFmpeg. A block is kept transposed, column by column. So th
 for each coefficient of all rows, works on all rows at once, and after one transposition the columns' pass does the
 same.
 
-Beyond what sound streams hold, sums are taken modulo 2**32 and the rows' results saturate to 16 bits, as in FFmpeg's
-kernels for x86.
+Beyond what sound streams hold, sums are taken modulo 2**32, and the rows' results saturate to 16 bits, as in FFmpeg's
+kernels for x86, or are taken modulo 2**16, as in its C code.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dataset_upload.video.memory import (
     splat,
     store_vector,
 )
+from dataset_upload.video.mpeg4 import FOLLOWS_X86_KERNELS
 
 # cos(i * pi / 16) * sqrt(2) * 2**14, rounded, but for the fourth, which FFmpeg has one lower.
 _W1, _W2, _W3, _W4, _W5, _W6, _W7 = 22725, 21407, 19266, 16383, 12873, 8867, 4520
@@ -93,10 +94,14 @@ def _inverse(builder: Any, address: Any) -> list[Any]:
     is_flat = builder.icmp_signed("==", others, splat(_INTS, 0))
     correction = builder.select(is_flat, v[0], splat(_INTS, 0))
     v = _pass(builder, v, builder.add(correction, splat(_INTS, _ROW_ROUNDING)), _ROW_SHIFT)
-    v = [builder.trunc(clip(builder, vector, -(1 << 15), (1 << 15) - 1), _SHORTS) for vector in v]
-    v = _transposed(builder, v)
-    v[0] = builder.add(v[0], splat(_SHORTS, _COLUMN_ROUNDING))
+    if FOLLOWS_X86_KERNELS:
+        v = [clip(builder, vector, -(1 << 15), (1 << 15) - 1) for vector in v]
+    v = _transposed(builder, [builder.trunc(vector, _SHORTS) for vector in v])
+    if FOLLOWS_X86_KERNELS:  # which add it in 16 bits
+        v[0] = builder.add(v[0], splat(_SHORTS, _COLUMN_ROUNDING))
     v = [builder.sext(vector, _INTS) for vector in v]
+    if not FOLLOWS_X86_KERNELS:
+        v[0] = builder.add(v[0], splat(_INTS, _COLUMN_ROUNDING))
     return _pass(builder, v, splat(_INTS, 0), _COLUMN_SHIFT)
 
 

@@ -1,0 +1,217 @@
+"""EgoDex: one HDF5 file of poses for one MP4 file of first-person video."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_upload.dataset_loaders.egodex import archive
+from dataset_upload.dataset_loaders.egodex.actions import (
+    CONFIDENCE_JOINTS,
+    HAND_JOINTS,
+    action_names,
+    action_poses,
+    hand_poses,
+)
+from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY, Annotation, open_annotation
+from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
+from dataset_upload.errors import EpisodeError, Reason, one_line
+from dataset_upload.storage.byte_source import take_fetched_bytes
+from dataset_upload.trajectory import Trajectory
+from dataset_upload.video.decoding import VideoFrames
+
+Poses = NDArray[np.float32]
+
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # what Python makes of such bytes in a file's name
+_POSES = ("camera", *hand_poses("left"), *hand_poses("right"))
+_LEFT, _RIGHT = slice(1, 1 + len(HAND_JOINTS)), slice(1 + len(HAND_JOINTS), None)
+_WHOLE_POSES = ("camera", "leftHand", "rightHand")  # whose rotation is kept
+_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
+
+
+@dataclass(frozen=True)
+class EgoDexLoader:
+    """Lists and reads EgoDex episodes. Picklable: each worker process uses a copy.
+
+    Attributes:
+        dataset_path: where the episodes are; see `archive.list_episodes`.
+        dataset_name: part of every id, and `data_source` of every trajectory.
+        actions: parts of an action; keys of `actions.ACTION_PARTS`.
+        max_frame_mismatch: by how many frames video and poses may differ in length; both are cut to the shorter.
+    """
+
+    dataset_path: str | tuple[str, ...]
+    dataset_name: str
+    actions: tuple[str, ...] = ("hands", "fingertips", "camera")
+    max_frame_mismatch: int = 1
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The names of the action columns: `leftHand_x`, …"""
+        return action_names(self.actions)
+
+    @property
+    def hand_joints(self) -> tuple[str, ...]:
+        """The names of a hand's 25 points, in order."""
+        return HAND_JOINTS
+
+    def local_sources(self) -> list[Path]:
+        """The folders and zips on this machine that `dataset_path` means. Raises UsageError if a glob means nothing."""
+        return archive.local_sources(self.dataset_path)
+
+    def list_episodes(self) -> list[Episode]:
+        """All episodes in natural order, those with a missing file included. Raises UsageError if there is none."""
+        return archive.list_episodes(self.dataset_path)
+
+    def only_part(self, episodes: Sequence[Episode]) -> str | None:
+        """The name of the part, if `dataset_path` is a single one; None if it is a list or a glob."""
+        return None if archive.names_several(self.dataset_path) else episodes[0].part
+
+    def source_state(self, episode: Episode) -> SourceState:
+        """Size and time of an episode's files."""
+        return archive.source_state(episode)
+
+    def trajectory_id(self, episode: Episode) -> str:
+        """The episode's id: a function of the dataset's name and the episode's key, nothing else."""
+        return str(uuid.uuid5(_ID_NAMESPACE, f"{self.dataset_name}/{episode.key}"))
+
+    def remote_bytes(self, episodes: Iterable[Episode]) -> int:
+        """The size of the archives elsewhere that episodes lie in; 0 if all lie on this machine."""
+        return archive.remote_bytes(episodes)
+
+    def take_fetched_bytes(self) -> int:
+        """How many bytes this process has fetched from elsewhere since it was last asked."""
+        return take_fetched_bytes()
+
+    def fetch(self, episode: Episode) -> EpisodeFiles:
+        """Get an episode's files ready; where they lie behind a network, this is the part that waits for it.
+
+        Raises:
+            EpisodeError: a file is missing, cannot be read, or is damaged in its archive.
+            StoppedError: the archive has changed, or is gone.
+        """
+        if _NOT_UTF_8.search(f"{episode.part}/{episode.key}"):  # no row could hold it
+            raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error loading trajectory {episode}: Its name is not UTF-8")
+        if episode.mp4 is None:
+            raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode.hdf5}")
+        if episode.hdf5 is None:
+            raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file for {episode.mp4}")
+        return archive.fetch(episode.hdf5, episode.mp4)
+
+    def load(self, episode: Episode, files: EpisodeFiles | None = None) -> Trajectory:
+        """Read one episode's poses and text; its video is opened, not decoded.
+
+        Args:
+            files: what `fetch` returned; None: fetch them now.
+
+        Raises:
+            EpisodeError: why the episode cannot be used.
+        """
+        files = files or self.fetch(episode)
+        hdf5_name = str(episode.hdf5)
+        frames = VideoFrames(files.open_mp4, str(episode.mp4))
+        with files.open_hdf5() as file, open_annotation(file, hdf5_name, num_frames=len(frames)) as annotation:
+            task, task_certain = choose_task(annotation, hdf5_name)
+            num_poses = annotation.num_poses(_POSES)
+            num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
+            positions, transforms = _read_poses(annotation, num_frames)
+            return Trajectory(
+                frames=frames[:num_frames],
+                actions=positions[:, [_POSES.index(pose) for pose in action_poses(self.actions)]].reshape(
+                    num_frames, -1
+                ),
+                action_names=self.action_names,
+                task=task,
+                task_name=episode.task_name,
+                task_certain=task_certain,
+                id=self.trajectory_id(episode),
+                is_robot=False,
+                quality_label="successful",
+                partial_success=None,
+                data_source=self.dataset_name,
+                camera_to_world=transforms["camera"],
+                intrinsics=annotation.intrinsics((frames.shape[2], frames.shape[1])),
+                confidences=annotation.confidences(CONFIDENCE_JOINTS, num_poses, num_frames),
+                hands={
+                    "left_hand": positions[:, _LEFT],
+                    "right_hand": positions[:, _RIGHT],
+                    "left_wrist_rotation": transforms["leftHand"][:, :3, :3].copy(),
+                    "right_wrist_rotation": transforms["rightHand"][:, :3, :3].copy(),
+                },
+                source=episode.key,
+                part=episode.part,
+                is_drawn=annotation.text(DRAWN_BY) is not None,
+                note=note,
+                llm_description=annotation.text("llm_description"),
+                llm_description2=annotation.text("llm_description2"),
+                which_llm_description=_which_description(annotation),
+                llm_type=annotation.text("llm_type"),
+                session_name=annotation.text("session_name"),
+                environment=annotation.text("environment"),
+                object=annotation.text("object"),
+                llm_verbs=annotation.texts("llm_verbs"),
+                llm_objects=annotation.texts("llm_objects"),
+                collector=annotation.text("extra"),
+                description=annotation.text("description"),
+                annotated_task=annotation.text("task"),
+                annotated_type=annotation.text("type"),
+                annotator_version=annotation.number("annotator_version"),
+            )
+
+    def _common_length(self, num_poses: int, num_video_frames: int, name: str) -> tuple[int, str | None]:
+        """How many frames have both picture and pose, and what to say if some have not."""
+        if num_poses == num_video_frames:
+            return num_poses, None
+        difference = f"{num_poses} poses for {num_video_frames} video frames"
+        if abs(num_poses - num_video_frames) > self.max_frame_mismatch:
+            raise EpisodeError(Reason.FRAME_COUNT_MISMATCH, f"Error loading trajectory {name}: {difference}")
+        num_frames = min(num_poses, num_video_frames)
+        return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
+
+
+def _read_poses(annotation: Annotation, num_frames: int) -> tuple[Poses, dict[str, Poses]]:
+    """Each pose, read once: (num_frames, len(_POSES), 3) positions in metres, (num_frames, 4, 4) of some by name.
+
+    Of the others the rotations, four times as much, are dropped at once.
+    """
+    positions, transforms = np.empty((num_frames, len(_POSES), 3), np.float32), {}
+    for column, name in enumerate(_POSES):
+        pose = annotation.pose(name, num_frames)
+        positions[:, column] = pose[:, :3, 3]
+        if name in _WHOLE_POSES:
+            transforms[name] = pose
+    return positions, transforms
+
+
+def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:
+    """The text that describes what this episode shows, and whether the file says so.
+
+    A reversible task has two descriptions, one for each direction, and `which_llm_description` says which applies.
+    Older copies of the dataset lack that field: there the first description is taken and marked uncertain. The other
+    direction's description never stands in for one that is not usable.
+
+    Raises:
+        EpisodeError: no usable text.
+    """
+    which = _which_description(annotation)
+    task = _usable(annotation.text("llm_description2" if which == 2 else "llm_description"))
+    if task is None:
+        raise EpisodeError(Reason.NO_DESCRIPTION, f"Warning: No task description in {name}")
+    return task, which is not None or annotation.text("llm_type") != "reversible"
+
+
+def _usable(description: str | None) -> str | None:
+    if description is None or description == "None" or "description unavailable" in description.lower():
+        return None
+    return description
+
+
+def _which_description(annotation: Annotation) -> int | None:
+    which = annotation.text("which_llm_description")
+    return int(which) if which in ("1", "2") else None

@@ -1,0 +1,1 @@
+"""Formats: what comes out, and how it lies in a folder."""

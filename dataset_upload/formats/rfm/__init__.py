@@ -1,0 +1,1 @@
+"""The RFM dataset: Parquet tables of one row a trajectory, and a clip each."""

@@ -1,0 +1,269 @@
+"""Checks of a dataset as a whole: its tables, its folder, its ledger, its card."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_upload.errors import Reason
+from dataset_upload.formats.rfm.card import card_configs, read_card
+from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
+from dataset_upload.formats.rfm.tables import FRAMES_VIDEO, HANDS_SCHEMA, READABLE_VERSIONS, clip_path, main_schema
+from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, rows_digest
+
+DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
+
+# Columns that a push may add to the main table.
+_FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_CLIPS_ON_THE_HUB = {"video": _FILE, "images": pa.list_(_FILE)}
+
+_VECTOR_SIZE = 384
+_NORM_TOLERANCE = 1e-4
+
+
+def shards_complete(dataset: FinishedDataset) -> Iterator[str]:
+    """Main table and sidecar have all their shards, and each can be read."""
+    for table in ("", "hands"):
+        shards = dataset.shards(table)
+        names = [shard.name for shard in shards]
+        count = len(shards)
+        expected = [f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        if not shards:
+            yield f"no {table}/train-*.parquet".replace(" /", " ")
+        elif names != expected:
+            yield f"{table or 'main table'}: {count} shards called {', '.join(names)}"
+        for shard in shards:
+            try:
+                file = pq.ParquetFile(shard, page_checksum_verification=True)
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group)
+            except (pa.ArrowException, OSError) as error:
+                yield f"{shard.name} of {table or 'main table'} is damaged: {error}"
+
+
+def column_types(dataset: FinishedDataset) -> Iterator[str]:
+    """Every column is there, in its place, with its type; no other is, except those that may be asked for."""
+    main = main_schema(use_video=dataset.uses_video, version=dataset.description["schema_version"])
+    for table, schema in (("", main), ("hands", HANDS_SCHEMA)):
+        for shard in dataset.shards(table):
+            stored = pq.read_schema(shard)
+            for name, kind in _CLIPS_ON_THE_HUB.items():
+                if dataset.is_copy and name in stored.names and stored.field(name).type == kind:
+                    stored = stored.remove(stored.get_field_index(name))
+            if table == "" and stored.field(-1) == FRAMES_VIDEO:
+                stored = stored.remove(len(stored) - 1)
+            where = shard.relative_to(dataset.folder)
+            if stored.names != schema.names:
+                differing = sorted({*stored.names} ^ {*schema.names}) or ["their order"]
+                yield f"{where}: columns differ: {', '.join(differing)}"
+            for field in schema:
+                if field.name in stored.names and stored.field(field.name).type != field.type:
+                    yield f"{where}: {field.name} is {stored.field(field.name).type}, not {field.type}"
+
+
+def unique_ids(dataset: FinishedDataset) -> Iterator[str]:
+    """Every row has an id, without a slash, that no other row has."""
+    for value, count in Counter(dataset.column("id")).items():
+        if not value or "/" in value:
+            yield f"{value!r} is no id"
+        elif count > 1:
+            yield f"{value} is the id of {count} rows"
+
+
+def unique_sources(dataset: FinishedDataset) -> Iterator[str]:
+    """Every row names an episode that no other row names."""
+    for source, count in Counter(dataset.column("source")).items():
+        if not source or count > 1:
+            yield f"{source!r} is the source of {count} rows"
+
+
+def tasks_told(dataset: FinishedDataset) -> Iterator[str]:
+    """Every task is a text: not empty, and no placeholder."""
+    for source, task in zip(dataset.column("source"), dataset.column("task"), strict=True):
+        if not task or task.strip().lower() in ("", "none") or "description unavailable" in task.lower():
+            yield f"{source}: task is {task!r}"
+
+
+def data_sources(dataset: FinishedDataset) -> Iterator[str]:
+    """Every row bears the dataset's name and the number of its schema, one that this version knows."""
+    columns = [dataset.column(name) for name in ("source", "data_source", "schema_version")]
+    expected = dataset.description["schema_version"]
+    if expected not in READABLE_VERSIONS:
+        yield f"schema_version is {expected}; this version knows {', '.join(map(str, READABLE_VERSIONS))}"
+    for source, name, version in zip(*columns, strict=True):
+        if name != dataset.name:
+            yield f"{source}: data_source is {name!r}, not {dataset.name!r}"
+        if version != expected:
+            yield f"{source}: schema_version is {version}, not {expected}"
+
+
+def lang_vectors(dataset: FinishedDataset) -> Iterator[str]:
+    """Every lang_vector has 384 finite numbers and unit norm."""
+    for shard in dataset.shards():
+        for batch in pq.ParquetFile(shard).iter_batches(columns=["source", "lang_vector"], batch_size=1000):
+            for source, values in zip(batch["source"].to_pylist(), batch["lang_vector"], strict=True):
+                vector = np.array(values.as_py() or [], np.float64)
+                if vector.shape != (_VECTOR_SIZE,):
+                    yield f"{source}: {len(vector)} numbers"
+                elif not abs(np.linalg.norm(vector) - 1) < _NORM_TOLERANCE:  # nor is NaN
+                    yield f"{source}: norm {np.linalg.norm(vector):.4f}"
+
+
+def same_sidecar(dataset: FinishedDataset) -> Iterator[str]:
+    """The sidecar has the main table's ids in the main table's order."""
+    main, hands = dataset.column("id"), dataset.column("id", "hands")
+    if len(main) != len(hands):
+        yield f"{len(hands)} rows of hands for {len(main)} trajectories"
+    for number, (one, other) in enumerate(zip(main, hands, strict=False)):
+        if one != other:
+            yield f"row {number}: {one} in the main table, {other} in hands"
+
+
+def clips_there(dataset: FinishedDataset) -> Iterator[str]:
+    """Every clip that a row names is there, in a place of the dataset's own."""
+    place = re.compile(rf"{re.escape(dataset.name)}/batch_(\d{{4,}})/trajectory_(\d{{4,}})(\.mp4|/frame_\d{{4,}}\.jpg)")
+    for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
+        for path in paths:
+            if not (parts := place.fullmatch(path)) or int(parts[1]) != int(parts[2]) // 1000:
+                yield f"{source}: {path} is no place for a clip"
+            elif not _is_packed(dataset) and not (dataset.root / path).is_file():
+                yield f"{source}: {path} is not there"
+
+
+def no_stray_clips(dataset: FinishedDataset) -> Iterator[str]:
+    """No clip lies there that no row names."""
+    named = {path for paths in _clip_paths(dataset) for path in paths}
+    for file in sorted(dataset.folder.glob("batch_*/**/*")):
+        if file.is_file() and file.relative_to(dataset.root).as_posix() not in named:
+            yield file.relative_to(dataset.root).as_posix()
+
+
+def clips_as_in_ledger(dataset: FinishedDataset) -> Iterator[str]:
+    """Every clip has the number and the bytes that the ledger tells."""
+    for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
+        entry = dataset.ledger.get(source)
+        if entry is None:
+            continue  # ledger_agrees says so
+        place = clip_path(dataset.name, entry.clip, use_video=dataset.uses_video)
+        if not all(path == place or path.startswith(f"{place}/") for path in paths):
+            yield f"{source}: its clip is {paths[0]}, by the ledger it is {place}"
+            continue
+        num_bytes = sum(file.stat().st_size for path in paths if (file := dataset.root / path).is_file())
+        if num_bytes != entry.clip_bytes:
+            yield f"{source}: {place} has {num_bytes:,} bytes, by the ledger {entry.clip_bytes:,}"
+
+
+def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
+    """The ledger calls those episodes done that have a row, and has conversion.json's counts and bytes."""
+    rows, entries = set(dataset.column("source")), list(dataset.ledger.values())
+    done = [entry for entry in entries if entry.status == DONE]
+    yield from (f"{key}: has a row, but the ledger does not call it done" for key in sorted(rows - _keys(done)))
+    yield from (f"{key}: done, says the ledger, but it has no row" for key in sorted(_keys(done) - rows))
+    counts, sizes = dataset.description["counts"], dataset.description["bytes"]
+    yield from _differences(
+        {
+            "done": (counts[DONE], len(done)),
+            "skipped": (counts[SKIPPED], _reasons(entries, SKIPPED)),
+            "failed": (counts[FAILED], _reasons(entries, FAILED)),
+            "source bytes": (sizes["source"], sum(entry.source_bytes for entry in done)),
+            "clip bytes": (sizes["clips"], sum(entry.clip_bytes or 0 for entry in done)),
+        }
+    )
+
+
+def reasons_known(dataset: FinishedDataset) -> Iterator[str]:
+    """Every episode without a row has a reason, one that this version knows."""
+    for source, entry in dataset.ledger.items():
+        if entry.status != DONE and entry.reason not in [*Reason]:
+            yield f"{source}: {entry.status} for the reason {entry.reason!r}"
+
+
+def counts_agree(dataset: FinishedDataset) -> Iterator[str]:
+    """conversion.json counts the rows and the tasks that there are."""
+    counts = dataset.description["counts"]
+    tasks = set(dataset.column("task_name"))
+    yield from _differences({"rows": (counts[DONE], len(dataset)), "tasks": (counts["tasks"], len(tasks))})
+
+
+def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
+    """The fingerprint in conversion.json is that of the rows and the SHA-256 of their clips.
+
+    Where there is a ledger, it tells these, and other checks compare it with the clips. In a copy, every clip is read.
+    """
+    if dataset.is_copy:
+        found = rows_digest(
+            (each.clip_number, _sha256(each.clip_contents()), each.source) for each in dataset.trajectories()
+        )
+    else:
+        found = dataset.ledger_digest()
+    if found != dataset.description["rows"]:
+        yield f"{dataset.description['rows'][:12]}… in conversion.json, {found[:12]}… found"
+
+
+def card_agrees(dataset: FinishedDataset) -> Iterator[str]:
+    """The card makes both tables loadable by name, and counts as many trajectories as there are rows."""
+    card = read_card(dataset.root)
+    stored = {config.get("config_name"): config.get("data_files") for config in card_configs(card)}
+    for config, table in ((dataset.name, ""), (f"{dataset.name}_hands", "hands/")):
+        expected = [{"split": "train", "path": f"{dataset.name}/{table}train-*.parquet"}]
+        if stored.get(config) != expected:
+            yield f"README.md: config {config} has the data files {stored.get(config)}, not {expected}"
+    row = re.search(rf"^\| `{re.escape(dataset.name)}` \| ([\d,]+) \|", card, re.MULTILINE)
+    if row is None or int(row[1].replace(",", "")) != len(dataset):
+        yield f"README.md: counts {row[1] if row else 'no'} trajectories, there are {len(dataset):,} rows"
+
+
+DATASET_CHECKS: tuple[DatasetCheck, ...] = (
+    shards_complete,
+    column_types,
+    unique_ids,
+    unique_sources,
+    tasks_told,
+    data_sources,
+    lang_vectors,
+    same_sidecar,
+    clips_there,
+    no_stray_clips,
+    clips_as_in_ledger,
+    ledger_agrees,
+    reasons_known,
+    counts_agree,
+    fingerprint_agrees,
+    card_agrees,
+)
+NEED_LEDGER = frozenset({clips_as_in_ledger, ledger_agrees, reasons_known})
+
+
+def _clip_paths(dataset: FinishedDataset) -> Iterator[list[str]]:
+    """The paths of each row's MP4 or JPEGs."""
+    return (frames if isinstance(frames, list) else [frames] for frames in dataset.column("frames"))
+
+
+def _is_packed(dataset: FinishedDataset) -> bool:
+    """Whether the clips are in the table instead of in files."""
+    return dataset.is_copy and not any(dataset.folder.glob("batch_*"))
+
+
+def _keys(entries: list[Entry]) -> set[str]:
+    return {entry.key for entry in entries}
+
+
+def _differences(told_and_found: dict[str, tuple[Any, Any]]) -> Iterator[str]:
+    for what, (told, found) in told_and_found.items():
+        if told != found:
+            yield f"{what}: {told} in conversion.json, {found} found"
+
+
+def _sha256(contents: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+def _reasons(entries: list[Entry], status: str) -> dict[str, int]:
+    return dict(Counter(entry.reason or status for entry in entries if entry.status == status))

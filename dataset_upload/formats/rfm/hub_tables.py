@@ -1,0 +1,86 @@
+"""The main table as the Hub gets it: without `frames_video`; with one more column where clips shall be seen there.
+
+That column stands after the first eight. `video` is either the clip itself or a pointer to the clip in the repo. Clips
+of JPEG files become `images` instead.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dataset_upload.formats.rfm.tables import ShardWriter, stored_rows, stored_schema
+
+_POSITION = 8  # behind the columns of the RFM pipeline
+
+
+def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
+    """Write a dataset's main table with the clips inside, in shards of at most 500 MB.
+
+    Args:
+        folder: of the dataset.
+        target: folder for the shards; must not exist.
+        use_video: whether a clip is one MP4, and not a folder of JPEGs.
+
+    Raises:
+        OSError: a clip cannot be read.
+    """
+
+    def embed(path: str) -> dict[str, Any]:
+        return {"bytes": (folder.parent / path).read_bytes(), "path": path}
+
+    schema = _schema(folder, use_video=use_video)
+    with ShardWriter(target, schema) as writer:
+        for row in stored_rows(folder):
+            frames = row["frames"][0].as_py()
+            clip = embed(frames) if use_video else list(map(embed, frames))
+            writer.write(_with_clip(row, clip, schema), len(row["frame_indices"][0]))
+
+
+def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
+    """Write a dataset's main table with a pointer to each clip's place in the repo, which the Hub's viewer plays.
+
+    Args:
+        folder: of the dataset, whose clips are MP4s.
+        target: folder for the shards; must not exist.
+        repo_id: the dataset repo.
+    """
+    schema = _schema(folder, use_video=True)
+    with ShardWriter(target, schema) as writer:
+        for row in stored_rows(folder):
+            pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
+            writer.write(_with_clip(row, {"bytes": None, "path": pointer}, schema), len(row["frame_indices"][0]))
+
+
+def write_tables_without_frames_video(folder: Path, target: Path) -> None:
+    """Write a dataset's main table without `frames_video`, whose paths mean nothing elsewhere.
+
+    Args:
+        folder: of the dataset.
+        target: folder for the shards; must not exist.
+    """
+    with ShardWriter(target, stored_schema(folder)) as writer:
+        for row in stored_rows(folder):
+            writer.write(row, len(row["frame_indices"][0]))
+
+
+def _schema(folder: Path, *, use_video: bool) -> pa.Schema:
+    """The main table's schema with the column of clips, and what tells `datasets` that these are media."""
+    file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    if use_video:
+        column = pa.field("video", file)
+        feature: dict[str, Any] = {"_type": "Video", "decode": False}
+    else:
+        column = pa.field("images", pa.list_(file))
+        feature = {"_type": "List", "feature": {"_type": "Image", "decode": False}}
+    metadata = {"huggingface": json.dumps({"info": {"features": {column.name: feature}}})}
+    return stored_schema(folder).insert(_POSITION, column).with_metadata(metadata)
+
+
+def _with_clip(row: pa.RecordBatch, clip: Any, schema: pa.Schema) -> pa.RecordBatch:
+    column = pa.array([clip], schema.field(_POSITION).type)
+    columns = row.columns
+    return pa.record_batch([*columns[:_POSITION], column, *columns[_POSITION:]], schema)

@@ -1,0 +1,1 @@
+"""Quality: what can be measured of a trajectory."""

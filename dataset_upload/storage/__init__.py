@@ -1,0 +1,1 @@
+"""Where bytes come from and go: folders, zips, servers, object stores; whole files, locks."""

@@ -1,1 +1,0 @@
-"""Writers: the formats that come out."""

@@ -1,0 +1,231 @@
+"""Conversion here or in other processes does the same, and a job that goes wrong in whatever way costs only itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from misbehaving import CannotStart, Do, Doing, Heavy, loaded_modules
+from project import PROJECT
+from reliability_helpers import children, is_alive, wait_until
+
+from dataset_upload.engines import run_jobs
+from dataset_upload.errors import EpisodeError, Reason, StoppedError
+
+
+def jobs(count: int, *misbehaving: Doing, seconds: float = 0.0) -> list[Doing]:
+    """`count` jobs, among which those that misbehave stand as the second, fourth, …"""
+    listed = [Doing(f"job{number}", seconds=seconds) for number in range(count)]
+    for position, job in enumerate(misbehaving):
+        listed[2 * position + 1] = job
+    return listed
+
+
+def run(do: Do, listed: list[Doing], workers: int, timeout_s: float = 60) -> dict[str, str | EpisodeError]:
+    """What became of each job; fails if one is missing or comes twice."""
+    outcomes = list(run_jobs(do, listed, num_workers=workers, timeout_s=timeout_s))
+    assert sorted(job.name for job, _ in outcomes) == sorted(job.name for job in listed)
+    return {job.name: outcome for job, outcome in outcomes}
+
+
+def all_done_but(listed: list[Doing], *names: str) -> dict[str, str]:
+    return {job.name: f"{job.name} done" for job in listed if job.name not in names}
+
+
+@pytest.fixture
+def do(tmp_path: Path) -> Do:
+    return Do(tmp_path / "attempts")
+
+
+# Every engine ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 4, -1])
+def test_every_job_is_done_once(do: Do, workers: int) -> None:
+    listed = jobs(20)
+    assert run(do, listed, workers) == all_done_but(listed)
+    assert sorted(attempt.name for attempt in do.attempts()) == sorted(job.name for job in listed)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("act", "reason", "message"),
+    [
+        ("fail", Reason.NAN_POSES, "it holds NaN"),
+        ("raise", Reason.UNEXPECTED, "ZeroDivisionError: by zero"),
+        ("use all memory", Reason.OUT_OF_MEMORY, "out of memory"),
+    ],
+)
+def test_a_job_that_raises_costs_only_itself(do: Do, workers: int, act: str, reason: Reason, message: str) -> None:
+    listed = jobs(6, Doing("bad", act))
+    outcomes = run(do, listed, workers)
+    error = outcomes.pop("bad")
+    assert isinstance(error, EpisodeError)
+    assert error.reason is reason
+    assert message in str(error)
+    assert "\n" not in str(error)
+    assert outcomes == all_done_but(listed, "bad")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_stops_one_job_for_want_of_disk_space_stops_all(do: Do, workers: int) -> None:
+    with pytest.raises(StoppedError, match="the disk is full"):
+        run(do, jobs(2000, Doing("bad", "stop")), workers)
+    assert len(do.attempts()) < 1000
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_jobs_are_taken_only_a_few_ahead_of_the_work(do: Do, workers: int) -> None:
+    taken = finished = 0
+
+    def source() -> Iterator[Doing]:
+        nonlocal taken
+        for job in jobs(30):
+            taken += 1
+            assert taken - finished <= 2 * max(workers, 1) + 1
+            yield job
+
+    for _ in run_jobs(do, source(), num_workers=workers, timeout_s=60):
+        finished += 1
+    assert taken == finished == 30
+
+
+# Workers that die or hang -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("act", "cause"), [("be killed", "SIGKILL"), ("crash", "SIGSEGV"), ("exit", "exit code 7")])
+def test_a_job_whose_worker_dies_costs_only_itself(do: Do, workers: int, act: str, cause: str) -> None:
+    listed = jobs(10, Doing("bad", act))
+    outcomes = run(do, listed, workers)
+    error = outcomes.pop("bad")
+    assert isinstance(error, EpisodeError)
+    assert error.reason is Reason.WORKER_DIED
+    assert cause in str(error)
+    assert outcomes == all_done_but(listed, "bad")
+
+
+@pytest.mark.parametrize("act", ["hang", "be stopped"])
+def test_a_job_that_hangs_costs_only_itself(do: Do, act: str) -> None:
+    listed = jobs(10, Doing("bad", act))
+    start = time.monotonic()
+    outcomes = run(do, listed, workers=2, timeout_s=1)
+    assert time.monotonic() - start < 10
+    error = outcomes.pop("bad")
+    assert isinstance(error, EpisodeError)
+    assert error.reason is Reason.TIMED_OUT
+    assert "no result after 1 s" in str(error)
+    assert outcomes == all_done_but(listed, "bad")
+    assert not any(is_alive(attempt.pid) for attempt in do.attempts("bad"))
+
+
+def test_many_that_die_or_hang_cost_only_themselves(do: Do) -> None:
+    bad = [Doing(f"bad{number}", act) for number, act in enumerate(["be killed", "hang", "crash", "exit", "hang"] * 2)]
+    listed = jobs(40, *bad)
+    outcomes = run(do, listed, workers=4, timeout_s=1)
+    assert {name for name, outcome in outcomes.items() if isinstance(outcome, EpisodeError)} == {
+        job.name for job in bad
+    }
+
+
+def test_it_is_tried_once_more_and_no_more(do: Do) -> None:
+    run(do, jobs(10, Doing("dies", "be killed"), Doing("hangs", "hang")), workers=2, timeout_s=1)
+    assert len(do.attempts("dies")) == len(do.attempts("hangs")) == 2
+
+
+def test_it_is_tried_again_when_nothing_else_runs(do: Do) -> None:
+    run(do, jobs(10, Doing("one", "be killed"), Doing("two", "be killed"), seconds=0.05), workers=3)
+    retries = {do.attempts("one")[1], do.attempts("two")[1]}
+    for attempt in do.attempts():
+        for retry in retries - {attempt}:
+            assert attempt.start > retry.start or (attempt.end or attempt.start) <= retry.start
+
+
+def test_what_dies_only_in_company_is_done(do: Do) -> None:
+    listed = jobs(10, Doing("greedy", "be killed", later="work"), Doing("slow", "hang", later="work"))
+    assert run(do, listed, workers=2, timeout_s=1) == all_done_but(listed)
+
+
+def test_a_job_that_waits_behind_one_that_dies_is_not_blamed(do: Do) -> None:
+    listed = [Doing("bad", "be killed", seconds=0.3), *(Doing(f"behind{number}") for number in range(5))]
+    outcomes = run(do, listed, workers=1)
+    assert [name for name, outcome in outcomes.items() if isinstance(outcome, EpisodeError)] == ["bad"]
+    assert all(len(do.attempts(job.name)) == 1 for job in listed[1:])
+
+
+def test_a_worker_that_somebody_kills_costs_nothing(do: Do) -> None:
+    def kill_some() -> None:
+        for name in ("job3", "job7", "job11"):
+            assert wait_until(lambda name=name: bool(do.attempts(name)))  # type: ignore[misc]
+            os.kill(do.attempts(name)[0].pid, signal.SIGKILL)
+
+    listed = jobs(16, seconds=0.1)
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    assert run(do, listed, workers=2) == all_done_but(listed)
+    killer.join()
+    assert len(do.attempts()) == len(listed) + 3
+
+
+def test_a_worker_that_is_killed_while_it_sends_its_result_costs_nothing(tmp_path: Path) -> None:
+    """40 MB do not fit into the pipe: the worker hangs in the middle of sending them until this process reads."""
+    heavy = Heavy(tmp_path / "first")
+    outcomes: Any = run_jobs(heavy, [1, 2, 3], num_workers=1, timeout_s=60)  # type: ignore[arg-type]
+    first = next(outcomes)
+    assert wait_until(lambda: (tmp_path / "first").exists())
+    time.sleep(0.2)
+    os.kill(int((tmp_path / "first").read_text()), signal.SIGKILL)
+    assert sorted(job for job, result in [first, *outcomes] if len(result) == 40_000_000) == [1, 2, 3]
+
+
+def test_a_run_stops_when_workers_do_not_even_start() -> None:
+    with pytest.raises(StoppedError, match=r"die as they start; try --output\.num_workers=0"):
+        list(run_jobs(CannotStart(), range(100), num_workers=2, timeout_s=60))
+
+
+# The end -----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_leaves_no_worker(do: Do) -> None:
+    run(do, jobs(8), workers=3)
+    assert not any(is_alive(attempt.pid) for attempt in do.attempts())
+
+
+def test_closing_kills_the_workers_at_once_whatever_they_do(do: Do) -> None:
+    outcomes = run_jobs(do, [Doing("quick"), *jobs(4, Doing("bad", "hang"), seconds=30)], num_workers=2, timeout_s=600)
+    next(outcomes)
+    assert wait_until(lambda: len(do.attempts()) == 3)
+    start = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - start < 2
+    assert not any(is_alive(attempt.pid) for attempt in do.attempts())
+
+
+def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -> None:
+    script = (
+        "from misbehaving import *; from dataset_upload.engines import run_jobs; import sys\n"
+        "list(run_jobs(Do(Path(sys.argv[1])), [Doing('a', 'hang'), Doing('b', 'hang')], num_workers=2, timeout_s=600))"
+    )
+    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
+    command = [sys.executable, "-c", script, str(tmp_path / "attempts")]
+    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    assert wait_until(lambda: len(do.attempts()) == 2)
+    family = [*children(parent.pid), *(attempt.pid for attempt in do.attempts())]
+    parent.kill()
+    parent.wait()
+    assert wait_until(lambda: not any(map(is_alive, family)), seconds=5)
+
+
+def test_workers_load_neither_the_sentence_model_nor_the_datasets_library() -> None:
+    ((_, modules),) = run_jobs(loaded_modules, [0], num_workers=1, timeout_s=60)
+    assert not isinstance(modules, EpisodeError)
+    assert "dataset_upload.conversion" in modules
+    assert not {"datasets", "pyarrow", "pandas", "tokenizers", "torch", "huggingface_hub"} & set(modules)

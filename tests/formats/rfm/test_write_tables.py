@@ -1,0 +1,456 @@
+"""Tables are built in a stream and swapped in whole: any order of work, any interruption, the same bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from dataset_upload.conversion import Conversion, Job
+from dataset_upload.formats.rfm import tables as rfm
+from dataset_upload.formats.rfm.tables import HANDS_SCHEMA, MAIN_SCHEMA, RfmWriter, clip_path
+from dataset_upload.formats.statistics import ActionStatistics
+
+NAME = "egodex_test"
+
+
+def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, Any]:
+    """A row as conversion makes it, another one for each number and version."""
+    rng = np.random.default_rng([number, version])
+
+    def numbers(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(size=(num_frames, *shape)).astype(np.float32)
+
+    confidences = numbers(4)
+    confidences[:, number % 4] = np.nan
+    return {
+        "id": f"id-{number}",
+        "task": f"Task {number}, version {version}.",
+        "data_source": NAME,
+        "frames": clip_path(NAME, number, use_video=True),
+        "is_robot": False,
+        "quality_label": "successful",
+        "partial_success": None,
+        "actions": numbers(15),
+        "confidences": None if number % 3 == 0 else confidences,
+        "camera_to_world": numbers(4, 4),
+        "intrinsics": numbers(3, 3)[0],
+        "frame_indices": np.arange(num_frames),
+        "timestamps": np.arange(num_frames) / 30,
+        "source_seconds_left": None if number % 2 else np.arange(num_frames)[::-1] / 30,
+        "source_num_frames": 2 * num_frames,
+        "source_fps": 30.0,
+        "source": f"task/{number}",
+        "part": "test",
+        "task_name": "task",
+        "session_name": None if number % 2 else "2025.mov",
+        "collector": "C1",
+        "environment": "table",
+        "object": None,
+        "llm_type": "reset",
+        "llm_verbs": ["fold", "press"][: number % 3],
+        "llm_objects": [],
+        "llm_description": f"Task {number}.",
+        "llm_description2": "None",
+        "which_llm_description": None if number % 2 else 2,
+        "task_certain": True,
+        "description": None,
+        "annotated_task": "Task",
+        "annotated_type": None,
+        "annotator_version": 0.2,
+        "left_hand": numbers(25, 3),
+        "right_hand": numbers(25, 3),
+        "left_wrist_rotation": numbers(3, 3),
+        "right_wrist_rotation": numbers(3, 3),
+    }
+
+
+class Tables:
+    """The tables of one dataset, as a run writes them and as a reader sees them."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.folder = output_dir / NAME
+        (self.folder / ".work").mkdir(parents=True)
+        self.writer = RfmWriter(self.folder, use_video=True)
+
+    def add(self, *numbers: int, version: int = 0, num_frames: int = 3) -> None:
+        with self.writer.incoming_folder() as incoming:
+            for number in numbers:
+                row, clip = random_row(number, version, num_frames), incoming / f"{number}.mp4"
+                clip.write_bytes(b"clip")
+                conversion = Conversion(row, clip, (256, 256), 4, "sha256", "AVX2", False, None, 0.1, 0)
+                job = Job(None, row["source"], number, row["frames"], (1, (1,)))
+                self.writer.add(job, conversion, lang_vector=np.full(384, number, np.float32))
+
+    def build(self, *numbers: int) -> ActionStatistics:
+        """Build tables of these rows, all of which are stored or added, and clean up."""
+        statistics = self.writer.build((f"task/{number}", number) for number in numbers)
+        self.writer.clean_up({clip_path(NAME, number, use_video=True) for number in numbers})
+        return statistics
+
+    def restart(self) -> None:
+        """What the next run does first."""
+        self.writer = RfmWriter(self.folder, use_video=True)
+
+    def shards(self, table: str = "") -> list[Path]:
+        return sorted((self.folder / table).glob("train-*.parquet"))
+
+    def rows(self, table: str = "") -> list[dict[str, Any]]:
+        return [row for shard in self.shards(table) for row in pq.ParquetFile(shard).read().to_pylist()]
+
+    def contents(self) -> dict[str, bytes]:
+        paths = [*self.shards(), *self.shards("hands")]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def new_tables(tmp_path: Path) -> Iterator[Callable[[], Tables]]:
+    """Makes tables in a folder of their own, each time it is called."""
+    folders = iter(tmp_path / str(number) for number in range(1000))
+    yield lambda: Tables(next(folders))
+
+
+@pytest.fixture
+def tables(new_tables: Callable[[], Tables]) -> Tables:
+    return new_tables()
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row a shard instead of 500 MB."""
+    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(rfm, "_SHARD_BYTES", 1)
+
+
+# Rows ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_come_out_as_they_went_in(tables: Tables) -> None:
+    tables.add(0, 1, 2)
+    tables.build(0, 1, 2)
+    for number, (row, hands) in enumerate(zip(tables.rows(), tables.rows("hands"), strict=True)):
+        expected = {**random_row(number), "lang_vector": [number] * 384, "schema_version": 2}
+        for name, value in {**row, **hands}.items():
+            if isinstance(expected[name], np.ndarray):
+                np.testing.assert_array_equal(np.array(value, expected[name].dtype), expected[name])
+            else:
+                assert value == expected[name]
+
+
+def test_unknown_confidences_are_null_one_by_one(tables: Tables) -> None:
+    tables.add(1)
+    tables.build(1)
+    (row,) = tables.rows()
+    assert [[value is None for value in frame] for frame in row["confidences"]] == [[False, True, False, False]] * 3
+
+
+def test_the_tables_have_the_frozen_columns(tables: Tables) -> None:
+    tables.add(0)
+    tables.build(0)
+    assert pq.read_schema(tables.shards()[0]).equals(MAIN_SCHEMA)
+    assert pq.read_schema(tables.shards("hands")[0]).equals(HANDS_SCHEMA)
+
+
+def test_a_record_that_was_made_again_counts(tables: Tables) -> None:
+    tables.add(0, 1)
+    tables.add(1, version=1)
+    tables.build(0, 1)
+    assert [row["task"] for row in tables.rows()] == ["Task 0, version 0.", "Task 1, version 1."]
+
+
+def test_a_record_counts_more_than_the_row_in_the_tables(tables: Tables) -> None:
+    tables.add(0, 1, 2)
+    tables.build(0, 1, 2)
+    tables.add(1, version=1)
+    tables.build(0, 1, 2)
+    assert [row["task"] for row in tables.rows()][1] == "Task 1, version 1."
+    np.testing.assert_array_equal(tables.rows("hands")[1]["left_hand"], random_row(1, version=1)["left_hand"])
+
+
+def test_a_row_that_is_no_longer_named_is_dropped(tables: Tables) -> None:
+    tables.add(0, 1, 2)
+    tables.build(0, 1, 2)
+    tables.build(0, 2)
+    assert [row["source"] for row in tables.rows()] == ["task/0", "task/2"]
+    assert tables.writer.stored_keys() == {"task/0", "task/2"}
+
+
+def test_tables_without_rows_have_the_columns_all_the_same(tables: Tables) -> None:
+    assert tables.build().summary() == {}
+    assert tables.rows() == tables.rows("hands") == []
+    assert pq.read_schema(tables.shards()[0]).equals(MAIN_SCHEMA)
+    tables.add(0)
+    tables.build(0)
+    assert len(tables.rows()) == 1
+
+
+def test_records_wait_through_a_restart(tables: Tables) -> None:
+    tables.add(0, 1)
+    tables.restart()
+    assert tables.writer.record_numbers() == {0, 1}
+    tables.build(0, 1)
+    assert len(tables.rows()) == 2
+    assert tables.writer.record_numbers() == set()
+
+
+@pytest.mark.parametrize("table", ["", "hands"])
+def test_rows_whose_table_is_gone_do_not_count_as_stored(tables: Tables, table: str) -> None:
+    tables.add(0, 1)
+    tables.build(0, 1)
+    assert tables.writer.stored_keys() == {"task/0", "task/1"}
+    tables.shards(table)[0].unlink()
+    assert tables.writer.stored_keys() == set()
+
+
+# Clips -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "number, path",
+    [
+        (0, "egodex_test/batch_0000/trajectory_0000.mp4"),
+        (999, "egodex_test/batch_0000/trajectory_0999.mp4"),
+        (1000, "egodex_test/batch_0001/trajectory_1000.mp4"),
+        (314_799, "egodex_test/batch_0314/trajectory_314799.mp4"),
+    ],
+)
+def test_1000_clips_lie_in_a_folder_and_their_numbers_are_global(number: int, path: str) -> None:
+    assert clip_path(NAME, number, use_video=True) == path
+    assert clip_path(NAME, number, use_video=False) == path.removesuffix(".mp4")
+
+
+def test_a_clip_lies_where_its_row_says(tables: Tables) -> None:
+    tables.add(1, 1000)
+    tables.build(1, 1000)
+    for row in tables.rows():
+        assert (tables.folder.parent / row["frames"]).read_bytes() == b"clip"
+
+
+def test_clips_that_no_row_names_are_deleted(tables: Tables) -> None:
+    tables.add(0, 1, 1000)
+    tables.build(1)
+    assert [path.name for path in tables.folder.glob("batch_*/*")] == ["trajectory_0001.mp4"]
+
+
+def test_clips_that_were_being_written_are_deleted_by_the_next_run(tables: Tables) -> None:
+    left_behind = tables.writer.work / "incoming-of-a-killed-run"
+    left_behind.mkdir()
+    (left_behind / "half.mp4").write_bytes(b"half")
+    tables.restart()
+    with tables.writer.incoming_folder() as incoming:
+        assert not left_behind.exists() and incoming.is_dir() and not list(incoming.iterdir())
+    assert not incoming.exists()
+
+
+# Shards ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_large_tables_are_cut_into_shards_that_are_numbered_and_counted(tables: Tables) -> None:
+    tables.add(*range(4))
+    tables.build(*range(4))
+    for table in ("", "hands"):
+        names = [shard.name for shard in tables.shards(table)]
+        assert names == [f"train-{number:05d}-of-00004.parquet" for number in range(4)]
+        assert [row["id"] for row in tables.rows(table)] == [f"id-{number}" for number in range(4)]
+
+
+def test_a_shard_takes_no_more_than_its_limit(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(rfm, "_SHARD_BYTES", 30_000)
+    tables.add(*range(12))
+    tables.build(*range(12))
+    assert 1 < len(tables.shards()) < 12
+    for shard in tables.shards():
+        metadata = pq.read_metadata(shard)
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        assert sum(group.total_byte_size for group in groups) < 1.1 * 30_000
+
+
+def test_long_clips_make_smaller_groups(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rfm, "_FRAMES_PER_GROUP", 10)
+    tables.add(0, 1, 2, num_frames=2)
+    tables.add(3, 4, num_frames=12)
+    tables.build(0, 1, 2, 3, 4)
+    for table in ("", "hands"):
+        metadata = pq.read_metadata(tables.shards(table)[0])
+        assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [4, 1]
+
+
+@pytest.mark.parametrize("shard_bytes", [500_000_000, 20_000, 1])
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[5, 3, 0, 2, 6, 1, 4]],
+        [[0, 1, 2, 3], [4, 5, 6]],
+        [[4, 5, 6], [0, 1, 2, 3]],
+        [[0, 2, 4, 6], [1, 3, 5]],
+        [[6], [4, 0], [1, 2, 3, 5]],
+        [[0, 1, 2, 3, 4, 5, 6], []],
+    ],
+    ids=str,
+)
+def test_rows_that_come_in_several_runs_give_the_bytes_of_one(
+    new_tables: Callable[[], Tables],
+    batches: Sequence[Sequence[int]],
+    shard_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(rfm, "_SHARD_BYTES", shard_bytes)
+    once, by_and_by = new_tables(), new_tables()
+    once.add(*range(7))
+    statistics = once.build(*range(7)).summary()
+    known: set[int] = set()
+    for batch in batches:
+        by_and_by.restart()
+        by_and_by.add(*batch)
+        known.update(batch)
+        later_statistics = by_and_by.build(*sorted(known)).summary()
+    assert by_and_by.contents() == once.contents()
+    assert later_statistics == statistics
+
+
+# Interruptions ---------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, nothing is cleaned up."""
+
+
+@contextmanager
+def killed_after(num_changes: int) -> Iterator[None]:
+    """Let so many changes to folders happen, then end before the next one."""
+    remaining = num_changes
+
+    def counted(change: Callable[..., None]) -> Callable[..., None]:
+        def changing(*args: Any, **kwargs: Any) -> None:
+            nonlocal remaining
+            if remaining == 0:
+                raise Killed
+            remaining -= 1
+            change(*args, **kwargs)
+
+        return changing
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("unlink", "rename", "replace", "rmdir", "mkdir"):
+            monkeypatch.setattr(os, name, counted(getattr(os, name)))
+        yield
+
+
+OLD, NEW = "version 0.", "version 1."
+
+
+def versions_seen(tables: Tables, table: str) -> set[str]:
+    """Which builds the rows that a reader finds now are of; each shard must be whole."""
+    if table == "":
+        return {row["task"].split(", ")[1] for row in tables.rows()}
+    old = {number: random_row(number)["left_hand"].tolist() for number in range(20)}
+    return {OLD if row["left_hand"] == old[int(row["id"][3:])] else NEW for row in tables.rows("hands")}
+
+
+@pytest.mark.parametrize("num_old, num_new", [(0, 1), (1, 1), (1, 3), (3, 1), (3, 3)])
+@pytest.mark.usefixtures("small_shards")
+def test_a_swap_killed_at_any_step_is_finished_and_never_shows_old_rows_beside_new_ones(
+    new_tables: Callable[[], Tables], num_old: int, num_new: int
+) -> None:
+    before, expected = new_tables(), new_tables()
+    if num_old:
+        before.add(*range(num_old))
+        before.build(*range(num_old))
+    before.add(*range(num_new), version=1)
+    expected.add(*range(num_new), version=1)
+    expected.build(*range(num_new))
+
+    for num_changes in range(1000):
+        tables = new_tables()
+        shutil.copytree(before.folder, tables.folder, dirs_exist_ok=True)
+        tables.restart()
+        try:
+            with killed_after(num_changes):
+                tables.build(*range(num_new))
+        except Killed:
+            for table in ("", "hands"):
+                assert len(versions_seen(tables, table)) < 2
+            tables.restart()
+            for table in ("", "hands"):
+                assert len(versions_seen(tables, table)) < 2
+            assert tables.writer.record_numbers() or tables.contents() == expected.contents()
+            tables.build(*range(num_new))
+            assert tables.contents() == expected.contents()
+        else:
+            assert tables.contents() == expected.contents()
+            assert num_changes > 10
+            return
+    raise AssertionError("a build never ends")
+
+
+def test_a_build_killed_before_its_swap_leaves_the_old_tables_as_they_are(tables: Tables) -> None:
+    tables.add(0, 1)
+    tables.build(0, 1)
+    before = tables.contents()
+    tables.add(2)
+
+    def killed_at_the_third() -> Iterator[tuple[str, int]]:
+        yield from (("task/0", 0), ("task/1", 1))
+        raise Killed
+
+    with pytest.raises(Killed):
+        tables.writer.build(killed_at_the_third())
+    tables.restart()
+    assert tables.contents() == before
+    tables.build(0, 1, 2)
+    assert len(tables.rows()) == 3
+
+
+# Statistics ------------------------------------------------------------------------------------------------
+
+
+def statistics_of(*trajectories: NDArray[np.float32]) -> dict[str, Any]:
+    statistics = ActionStatistics()
+    for actions in trajectories:
+        statistics.add(actions)
+    return statistics.summary()
+
+
+@pytest.mark.parametrize("num_columns", [3, 15])
+def test_statistics_are_numpys(num_columns: int) -> None:
+    rng = np.random.default_rng(0)
+    trajectories = [
+        (rng.normal(size=(length, num_columns)) * np.arange(1, num_columns + 1) / 5 + 0.7).astype(np.float32)
+        for length in (1, 32, 300, 7)
+    ]
+    together = np.concatenate(trajectories)
+    summary = statistics_of(*trajectories)
+    rounding = 0.5e-4
+    np.testing.assert_allclose(summary["mean"], together.mean(axis=0), rtol=0, atol=rounding + 1e-6)
+    np.testing.assert_allclose(summary["std"], together.std(axis=0), rtol=0, atol=rounding + 1e-6)
+    for name, share in (("q01", 0.01), ("q50", 0.5), ("q99", 0.99)):
+        exact = np.quantile(together, share, axis=0, method="inverted_cdf")
+        np.testing.assert_allclose(summary[name], exact, rtol=0, atol=0.5e-3 + rounding + 1e-6)
+
+
+def test_statistics_of_the_build_are_those_of_its_rows(tables: Tables) -> None:
+    tables.add(0, 1, 2)
+    assert tables.build(0, 1, 2).summary() == statistics_of(*(random_row(number)["actions"] for number in range(3)))
+
+
+def test_tracker_jumps_beyond_20_metres_do_not_break_the_quantiles() -> None:
+    actions = np.zeros((1000, 1), np.float32)
+    actions[0], actions[1] = 1e6, -1e6
+    summary = statistics_of(actions)
+    assert summary["q01"] == summary["q50"] == summary["q99"] == [pytest.approx(0, abs=1e-3)]
+
+
+def test_a_still_column_has_no_deviation() -> None:
+    summary = statistics_of(np.full((1000, 2), 1.2345, np.float32))
+    assert summary["std"] == [0, 0] and summary["mean"] == [1.2345, 1.2345]

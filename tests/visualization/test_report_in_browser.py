@@ -1,0 +1,376 @@
+"""The report, opened from disk and used in Chromium."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Dataset
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from dataset_upload.formats.rfm.finished_dataset import open_dataset
+from dataset_upload.mini_egodex.part import read_frame_number
+from dataset_upload.visualization.report import build_report, render_page
+from dataset_upload.visualization.skeleton import hand_pixels
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-prefers-reduced-motion",  # what scrolls smoothly cannot be clicked meanwhile
+)
+_SECONDS = 20
+
+# How many pixels of the skeletons' canvas are not transparent.
+_INK = """(() => {
+    const {width, height} = skeletons;
+    const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+    copy.drawImage(skeletons, 0, 0);
+    return copy.getImageData(0, 0, width, height).data.filter((value, i) => i % 4 === 3 && value).length;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Headless Chromium that keeps what pages write to the console."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not browser or not driver:
+        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chromium = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    chromium.set_window_size(1440, 900)
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture(scope="module")
+def report(converted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_report(open_dataset(str(converted.output_dir)), tmp_path_factory.mktemp("report")).page
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+class Page:
+    """The report in the browser."""
+
+    def __init__(self, browser: Any) -> None:
+        self.browser = browser
+
+    def one(self, selector: str) -> WebElement:
+        element: WebElement = self.browser.find_element(By.CSS_SELECTOR, selector)
+        return element
+
+    def all(self, selector: str) -> list[WebElement]:
+        elements: list[WebElement] = self.browser.find_elements(By.CSS_SELECTOR, selector)
+        return elements
+
+    def texts(self, selector: str) -> list[str]:
+        """What is written in all elements that fit, whether or not they are on the screen."""
+        texts: list[str] = self.browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent)", selector
+        )
+        return texts
+
+    def script(self, expression: str) -> Any:
+        return self.browser.execute_script(f"return {expression}")
+
+    def press(self, *keys: str) -> None:
+        webdriver.ActionChains(self.browser).send_keys(*keys).perform()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        WebDriverWait(self.browser, _SECONDS, poll_frequency=0.05).until(lambda _: condition())
+
+    def until_told(self, selector: str, text: str) -> None:
+        self.until(lambda: text in self.one(selector).text)
+
+    def errors(self) -> list[Mapping[str, Any]]:
+        entries: list[Mapping[str, Any]] = self.browser.get_log("browser")
+        return entries
+
+
+@pytest.fixture
+def page(chromium: Any, report: Path) -> Iterator[Page]:
+    """The report, freshly opened. Whatever a test does with it, nothing may be written to the console."""
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    chromium.get(report.as_uri())
+    page = Page(chromium)
+    yield page
+    assert page.errors() == []
+
+
+def test_the_overview_counts_what_was_converted(page: Page, converted: Dataset) -> None:
+    tiles = dict(zip(page.texts("#tiles dt"), page.texts("#tiles dd"), strict=True))
+    assert tiles["trajectories"] == str(len(converted.rows))
+    assert tiles["tasks"] == str(len({row["task_name"] for row in converted.rows}))
+    assert tiles["skipped"] == "4"
+    assert tiles["failed"] == "0"
+    assert len(page.all(".histogram")) == 5
+
+
+def test_each_trajectory_has_a_card_whose_thumbnail_is_loaded_when_seen(page: Page, converted: Dataset) -> None:
+    assert page.texts("#cards .text") == [row["task"] for row in converted.rows]
+    assert {image.get_attribute("loading") for image in page.all("#cards img")} == {"lazy"}
+    page.one("#cards .card").location_once_scrolled_into_view  # noqa: B018  selenium's way to scroll
+    page.until(lambda: page.script("document.querySelector('#cards img').naturalHeight") == 144)
+
+
+def test_search_leaves_what_has_all_words(page: Page, converted: Dataset) -> None:
+    page.one("#search").send_keys("LID cup")
+    expected = [row["task"] for row in converted.rows if "lid" in row["task"].lower() and "cup" in row["task"].lower()]
+    assert page.texts("#cards .text") == expected
+    assert page.one("#found").text == f"{len(expected)} of {len(converted.rows)}"
+
+
+def test_search_finds_a_source(page: Page, converted: Dataset) -> None:
+    page.one("#search").send_keys(converted.rows[-1]["source"])
+    assert page.texts("#cards .text") == [converted.rows[-1]["task"]]
+
+
+def test_a_search_for_nothing_says_so(page: Page) -> None:
+    page.one("#search").send_keys("xylophone")
+    assert page.texts("#cards > *") == ["Nothing fits. Try fewer words."]
+
+
+def test_sorting_by_task_text_and_back_to_front(page: Page, converted: Dataset) -> None:
+    Select(page.one("#sort")).select_by_visible_text("task text")
+    tasks = sorted(row["task"] for row in converted.rows)
+    assert page.texts("#cards .text") == tasks
+    page.one("#direction").click()
+    assert page.texts("#cards .text") == tasks[::-1]
+
+
+def test_unknown_confidences_come_last_either_way(page: Page, report: Path) -> None:
+    columns = data_of(report)["trajectories"]
+    (unknown,) = (s for s, c in zip(columns["source"], columns["confidence"], strict=True) if c is None)
+    Select(page.one("#sort")).select_by_visible_text("confidence")
+    assert page.texts("#cards .meta")[-1].startswith(unknown)
+    page.one("#direction").click()
+    assert page.texts("#cards .meta")[-1].startswith(unknown)
+
+
+def test_a_task_leads_to_its_trajectories(page: Page, converted: Dataset) -> None:
+    names = [row["task_name"] for row in converted.rows]
+    counts = {name.replace("_", " "): names.count(name) for name in names}
+    shown = dict(zip(page.texts("#task-cards .text"), page.texts("#task-cards .meta"), strict=True))
+    assert {name: int(text.split()[0]) for name, text in shown.items()} == counts
+    page.script("document.querySelector('#task-cards .card').click()")
+    first = page.texts("#task-cards .text")[0]
+    assert len(page.all("#cards .card")) == counts[first]
+
+
+def test_what_was_not_converted_is_listed_with_its_reason(page: Page, report: Path) -> None:
+    cells = page.texts("#unconverted-rows td")
+    expected = data_of(report)["unconverted"]
+    assert cells[::3] == [episode["key"] for episode in expected]
+    assert cells[1::3] == [f"{episode['status']}: {episode['reason']}" for episode in expected]
+    assert cells[2::3] == [episode["message"] for episode in expected]
+
+
+def test_a_click_plays_the_clip_with_skeletons_beside_its_plots(page: Page, converted: Dataset) -> None:
+    page.script("document.querySelectorAll('#cards .card')[2].click()")
+    page.until(lambda: page.one("#player").is_displayed())
+    row = converted.rows[2]
+    assert page.one("#player-task").text == row["task"]
+    assert len(page.all("#plots .plot svg")) == 3
+    assert page.script("video.videoWidth") in (0, 256)
+    page.until(lambda: page.script("video.currentTime") > 0)
+    start = page.script("video.currentTime")
+    page.until(lambda: page.script("video.currentTime") != start)
+    page.until(lambda: page.script(f"{_INK} > 100"))
+
+
+def test_hands_can_be_switched_off(page: Page) -> None:
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.script(f"{_INK} > 100"))
+    page.one("#show-hands").click()
+    assert page.script(_INK) == 0
+
+
+def test_the_skeleton_in_the_page_is_that_of_the_frame(page: Page, converted: Dataset) -> None:
+    """What the page draws lies where the dataset's camera puts it."""
+    trajectory = next(open_dataset(str(converted.output_dir)).trajectories([0]))
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.script("skeletonsOf.size") == 1)
+    (stored,) = page.script("[...skeletonsOf.values()].map((each) => ({...each, pixels: [...each.pixels]}))")
+    expected = hand_pixels(trajectory).transpose(1, 0, 2, 3).ravel()
+    assert [value / 16 for value in stored["pixels"]] == pytest.approx(expected.tolist(), abs=0.05)
+    assert (stored["width"], stored["height"]) == (256, 256)
+
+
+def test_a_seek_shows_the_frame_that_the_clock_tells(page: Page, converted: Dataset) -> None:
+    """Mini episodes show each frame's number in the source."""
+    row = converted.rows[1]
+    page.script("document.querySelectorAll('#cards .card')[1].click()")
+    page.until(lambda: page.script("video.readyState") == 4)
+    page.one("#show-hands").click()
+    for number in (7, 0, 19):
+        page.script(f"player.seekFrame({number})")
+        page.until(lambda: page.script("!video.seeking"))
+        page.until_told("#clock", f"frame {number + 1} of ")
+        with Image.open(io.BytesIO(page.one("#stage").screenshot_as_png)) as picture:
+            assert read_frame_number(np.asarray(picture.convert("RGB"))) == row["frame_indices"][number]
+
+
+def test_the_keyboard_is_enough(page: Page, converted: Dataset) -> None:
+    page.press("/")
+    assert page.script("document.activeElement.id") == "search"
+    page.press("block", Keys.ENTER)
+    found = [row["task"] for row in converted.rows if "block" in row["task"]]
+    page.until(lambda: len(page.all("#cards .card")) == len(found))
+    while page.script("document.activeElement.className") != "card":
+        page.press(Keys.TAB)
+    page.press(Keys.ENTER)
+    page.until(lambda: page.one("#player").is_displayed())
+    page.press(Keys.ARROW_RIGHT)
+    page.until(lambda: page.one("#player-task").text == found[1])
+    page.press(Keys.ARROW_LEFT)
+    page.until(lambda: page.one("#player-task").text == found[0])
+    page.until(lambda: page.script("!video.paused && video.currentTime > 0"))
+    page.press(Keys.SPACE)
+    page.until(lambda: page.script("video.paused && !video.seeking"))
+    before, last = int(page.script("player.seek.value")), int(page.script("player.seek.max"))
+    key, after = (".", before + 1) if before < last else (",", before - 1)
+    page.press(key)
+    page.until(lambda: int(page.script("player.seek.value")) == after)
+    page.press(Keys.ESCAPE)
+    page.until(lambda: not page.one("#player").is_displayed())
+    assert page.script("location.hash") == ""
+
+
+def test_a_trajectory_has_an_address(page: Page, report: Path, converted: Dataset) -> None:
+    row = converted.rows[-1]
+    page.browser.get("about:blank")
+    page.browser.get(f"{report.as_uri()}#play={row['source'].replace('/', '%2F')}")
+    page.until(lambda: page.one("#player-task").text == row["task"])
+    assert page.one("#player-position").text == f"{len(converted.rows)} of {len(converted.rows)}"
+
+
+def test_a_clip_plays_at_the_speed_of_what_it_shows(page: Page, report: Path) -> None:
+    columns = data_of(report)["trajectories"]
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.one("#player").is_displayed())
+    real_rate = (columns["frames"][0] - 1) / columns["duration"][0]
+    assert page.script("video.playbackRate") == pytest.approx(real_rate / 30, rel=1e-3)
+
+
+def test_light_and_dark_differ_and_can_be_switched(page: Page) -> None:
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    before = page.script(paper)
+    page.one("#theme").click()
+    assert page.script(paper) != before
+    page.one("#theme").click()
+    assert page.script(paper) == before
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_nothing_is_wider_than_the_screen(page: Page, size: tuple[int, int]) -> None:
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 500}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        assert page.script("document.documentElement.scrollWidth <= innerWidth")
+        page.script("document.querySelector('#cards .card').click()")
+        page.until(lambda: page.one("#player").is_displayed())
+        assert page.script("player.dialog.scrollWidth <= innerWidth")
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_texts_of_the_dataset_are_no_html(chromium: Any, report: Path) -> None:
+    data = data_of(report)
+    data["texts"] = [f"</script><img src=x onerror=alert(1)> & {text}" for text in data["texts"]]
+    strange = report.with_name("strange.html")
+    strange.write_text(render_page(data))
+    chromium.get(strange.as_uri())
+    page = Page(chromium)
+    assert page.texts("#cards .text")[0].startswith("</script><img src=x onerror=alert(1)> & ")
+    assert page.all("#cards .text img") == []
+
+
+def test_ten_thousand_trajectories_stay_usable(chromium: Any, report: Path) -> None:
+    data = data_of(report)
+    few = data["trajectories"]
+    repeats = range(10_000 // len(few["source"]) + 1)
+    data["trajectories"] = {key: [value for _ in repeats for value in values][:10_000] for key, values in few.items()}
+    data["trajectories"]["source"] = [
+        f"{source.rsplit('/', 1)[0]}/{number}" for number, source in enumerate(data["trajectories"]["source"])
+    ]
+    many = report.with_name("many.html")
+    many.write_text(render_page(data))
+    chromium.get(many.as_uri())
+    page = Page(chromium)
+    assert page.one("#found").text == "10,000"
+    assert len(page.all("#cards .card")) == 48
+    assert page.one("#page").text == "Page 1 of 209"
+    page.script("document.getElementById('next-page').click()")
+    assert page.one("#page").text == "Page 2 of 209"
+    page.one("#search").send_keys("/9999")
+    page.until(lambda: len(page.all("#cards .card")) == 1)
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.script("video.currentTime") > 0)
+
+
+def test_a_dataset_without_trajectories_has_a_report(chromium: Any, report: Path) -> None:
+    data = {
+        **data_of(report),
+        "trajectories": {},
+        "texts": [],
+        "folders": [],
+        "bytes": dict.fromkeys(("source", "clips", "tables"), 0),
+    }
+    empty = report.with_name("empty.html")
+    empty.write_text(render_page(data))
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    chromium.get(empty.as_uri())
+    page = Page(chromium)
+    assert page.texts("#cards > *") == ["Nothing fits. Try fewer words."]
+    assert page.errors() == []
+
+
+def test_sizes_side_by_side_have_one_unit(page: Page) -> None:
+    tiles = zip(page.texts("#tiles dt"), page.texts("#tiles dd"), strict=True)
+    sizes = [size for name, size in tiles if name.startswith("of ")]
+    assert len(sizes) == 3
+    assert len({size.split("\u00a0")[1] for size in sizes}) == 1
+
+
+def test_speeds_have_one_unit_in_plots_and_facts(page: Page) -> None:
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.one("#player").is_displayed())
+    assert page.texts("#plots h3")[0] == "Speed m/s"
+    facts = dict(zip(page.texts("#facts dt"), page.texts("#facts dd"), strict=True))
+    assert facts["Top speed"].count("\u00a0m/s") == 2
+
+
+def test_the_shading_of_doubt_has_a_legend(page: Page) -> None:
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.one("#player").is_displayed())
+    assert page.texts(".legend > span")[0] == "Confidence: 1  0"
+    assert len(page.all(".legend rect")) == 3

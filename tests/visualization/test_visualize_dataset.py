@@ -1,0 +1,386 @@
+"""What `visualize_dataset` draws: skeletons on the hands, sheets, plots, videos, recordings, the report's numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Convert, Dataset, MiniEgoDex
+from PIL import Image
+from rerun.chunk import RrdReader
+
+from dataset_upload.formats.rfm.finished_dataset import Array, FinishedDataset, StoredTrajectory, open_dataset
+from dataset_upload.ledger import Entry
+from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
+from dataset_upload.quality.measures import measure, speeds
+from dataset_upload.visualization.overlay import draw_hands, overlays
+from dataset_upload.visualization.report import build_report, describe, render_page
+from dataset_upload.visualization.skeleton import (
+    FINGERS,
+    FINGERTIPS,
+    LEFT_RGB,
+    RIGHT_RGB,
+    hand_pixels,
+    project,
+    true_aspect,
+)
+from dataset_upload.visualize_dataset import main
+
+
+@pytest.fixture(scope="module")
+def dataset(converted: Dataset) -> FinishedDataset:
+    return open_dataset(str(converted.output_dir))
+
+
+@pytest.fixture(scope="module")
+def trajectory(dataset: FinishedDataset) -> StoredTrajectory:
+    (first,) = dataset.trajectories([0])
+    return first
+
+
+# The skeleton on the hands
+
+
+@pytest.mark.parametrize("resize", ["stretch", "center_crop", "pad"])
+def test_fingertips_of_the_skeleton_lie_on_fingertips_of_the_picture(
+    resize: str, convert: Convert, tmp_path: Path
+) -> None:
+    """Mini episodes paint each fingertip, where it is, in a colour of its own."""
+    make_mini_egodex(tmp_path / "test", episodes=2, size=(960, 540), frames=12, frame_number=False)
+    convert(tmp_path / "test", tmp_path / "out", f"--output.resize={resize}", "--output.crf=1")
+    for trajectory in open_dataset(str(tmp_path / "out")).trajectories():
+        pixels = hand_pixels(trajectory)
+        frames = np.stack(list(trajectory.frames()))
+        assert share_of_right_colours(frames, pixels) > 0.9
+        assert share_of_right_colours(frames, pixels + 8) < 0.5  # so the test can tell
+
+
+def share_of_right_colours(frames: np.ndarray[Any, np.dtype[np.uint8]], pixels: Array) -> float:
+    """How many fingertips that are in the picture have, of all fingers' colours, most of their own."""
+    colours = np.array(list(FINGERTIP_RGB.values()), np.float64)
+    right = []
+    for hand in pixels:
+        for frame, joints in zip(frames, hand, strict=True):
+            for finger, (u, v) in enumerate(joints[list(FINGERTIPS)]):
+                if 1 <= u < frame.shape[1] - 1 and 1 <= v < frame.shape[0] - 1:
+                    distances = np.linalg.norm(colours - frame[int(v), int(u)], axis=1)
+                    right.append(distances.argmin() == finger and distances.min() < 110)
+    return float(np.mean(right))
+
+
+def test_hands_are_drawn_at_their_pixels_in_their_colours(trajectory: StoredTrajectory) -> None:
+    black = np.zeros((256, 256, 3), np.uint8)
+    joints = hand_pixels(trajectory)[:, 0]
+    picture = np.asarray(draw_hands(black, joints, trajectory.intrinsics, 512))
+    assert picture.shape == (512, 910, 3)  # 16:9, as it was before the converter made it square
+    for points, rgb in zip(joints * [910 / 256, 2], (LEFT_RGB, RIGHT_RGB), strict=True):
+        for u, v in points[list(FINGERTIPS)]:
+            nearby = picture[int(v) - 3 : int(v) + 4, int(u) - 3 : int(u) + 4].reshape(-1, 3).astype(int)
+            assert np.abs(nearby - rgb).sum(axis=1).min() < 60
+
+
+def test_joints_behind_the_camera_are_left_out() -> None:
+    points = np.array([[[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]])
+    intrinsics = np.array([[100.0, 0, 128], [0, 100, 128], [0, 0, 1]])
+    pixels = project(points, np.eye(4)[None], intrinsics)
+    assert pixels[0, 0].tolist() == [128, 128]
+    assert np.isnan(pixels[0, 1]).all()
+    hand = np.full((2, 25, 2), np.nan)
+    assert not np.asarray(draw_hands(np.zeros((256, 256, 3), np.uint8), hand, intrinsics, 128)).any()
+
+
+def test_each_finger_starts_at_the_wrist_and_all_joints_are_drawn() -> None:
+    assert {joint for finger in FINGERS for joint in finger} == set(range(25))
+    assert {finger[0] for finger in FINGERS} == {0}
+
+
+def test_the_true_aspect_is_that_of_the_source(trajectory: StoredTrajectory) -> None:
+    assert true_aspect(256, 256, trajectory.intrinsics) == pytest.approx(16 / 9, rel=1e-3)
+
+
+def test_frames_asked_for_are_drawn_and_no_others(trajectory: StoredTrajectory) -> None:
+    """Mini episodes show each frame's number in the source."""
+    drawn = [read_frame_number(np.asarray(picture)) for picture in overlays(trajectory, 256, only={0, 5, 19})]
+    assert drawn == [trajectory.row["frame_indices"][number] for number in (0, 5, 19)]
+
+
+# Sheets, plots, videos
+
+
+@pytest.fixture(scope="module")
+def drawn(converted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("drawn")
+    assert main([str(converted.output_dir), "--max_samples", "2", "--out", str(out)]) == 0
+    return out
+
+
+def test_each_sample_has_a_sheet_a_plot_and_a_video(drawn: Path) -> None:
+    names = sorted(path.name for path in drawn.iterdir())
+    assert len(names) == 6
+    assert {re.sub(r".*_\d+_", "", name) for name in names} == {"sheet.png", "plot.png", "overlay.mp4"}
+
+
+def test_a_sheet_shows_twelve_frames_with_skeletons(drawn: Path) -> None:
+    sheet = np.asarray(Image.open(next(drawn.glob("*_sheet.png"))))
+    assert sheet.shape[1] == 8 + 4 * (480 + 8)
+    cells = [
+        sheet[-(3 - row) * 278 : -(3 - row) * 278 + 270, 8 + column * 488 : 488 + column * 488]
+        for row in range(3)
+        for column in range(4)
+    ]
+    for cell in cells:
+        assert (np.abs(cell.astype(int) - LEFT_RGB).sum(axis=2) < 30).sum() > 50
+        assert (np.abs(cell.astype(int) - RIGHT_RGB).sum(axis=2) < 30).sum() > 50
+    assert not np.array_equal(cells[0], cells[-1])
+
+
+def test_a_video_plays_in_browsers_and_takes_as_long_as_what_it_shows(
+    drawn: Path, trajectory: StoredTrajectory
+) -> None:
+    video = drawn / f"{trajectory.source.replace('/', '_')}_overlay.mp4"
+    content = video.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.width, stream.height) == (640, 360)
+        assert len(list(container.decode(video=0))) == len(trajectory.times)
+        assert container.duration is not None
+        assert container.duration / 1e6 == pytest.approx(trajectory.times[-1], abs=0.25)
+
+
+def test_drawing_twice_gives_the_same_bytes(converted: Dataset, drawn: Path, tmp_path: Path) -> None:
+    source = next(drawn.glob("*_plot.png")).name.removesuffix("_plot.png")
+    task, number = source.rsplit("_", 1)
+    assert main([str(converted.output_dir), "--source", f"{task}/{number}", "--out", str(tmp_path)]) == 0
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (drawn / path.name).read_bytes()
+
+
+def test_an_episode_without_confidences_is_drawn(mini: MiniEgoDex, converted: Dataset, tmp_path: Path) -> None:
+    source = mini.with_irregularity("missing_confidences").key
+    assert main([str(converted.output_dir), "--source", source, "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_clip_of_one_frame_and_clips_of_jpegs_are_drawn(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+    options = ["--output.max_frames=1", "--output.use_video=false", "--output.max_trajectories=2"]
+    convert(mini.path, tmp_path / "out", *options)
+    assert main([str(tmp_path / "out"), "--max_samples", "1", "--out", str(tmp_path / "drawn")]) == 0
+    assert main([str(tmp_path / "out"), "--report", "--out", str(tmp_path / "drawn")]) == 0
+    assert len(list((tmp_path / "drawn" / "report" / "media" / "batch_0000").glob("*.mp4"))) == 2
+
+
+# Measures
+
+
+def moved(trajectory: StoredTrajectory, **columns: Any) -> StoredTrajectory:
+    return StoredTrajectory(trajectory.number, {**trajectory.row, **columns}, trajectory.root)
+
+
+def test_an_ordinary_trajectory_has_no_remarks(trajectory: StoredTrajectory) -> None:
+    times = np.linspace(0, 10, len(trajectory.times)).tolist()
+    assert measure(moved(trajectory, timestamps=times), (256, 256)).remarks == ()
+
+
+def test_a_hand_that_jumps_is_remarked_on(trajectory: StoredTrajectory) -> None:
+    hand = trajectory.hands[1].copy()
+    hand[5:] += [0.0, 0.0, -0.9]
+    slow = np.linspace(0, 5, len(hand)).tolist()
+    found = measure(moved(trajectory, right_hand=hand.tolist(), timestamps=slow), (256, 256))
+    assert "right hand jumps" in found.remarks
+    assert "left hand jumps" not in found.remarks
+
+
+def test_a_hand_that_stays_is_remarked_on(trajectory: StoredTrajectory) -> None:
+    hand = np.broadcast_to(trajectory.hands[0, 0], trajectory.hands[0].shape)
+    found = measure(moved(trajectory, left_hand=hand.tolist()), (256, 256))
+    assert "left hand still" in found.remarks
+    assert (found.paths[0], found.top_speeds[0], found.radii[0]) == pytest.approx((0, 0, 0))
+
+
+def test_a_hand_outside_the_picture_is_remarked_on(trajectory: StoredTrajectory) -> None:
+    behind = trajectory.hands[0] - 3 * trajectory.camera_to_world[:, None, :3, 2]
+    found = measure(moved(trajectory, left_hand=behind.tolist()), (256, 256))
+    assert "left hand out of frame" in found.remarks
+    assert found.in_frame[0] == 0
+
+
+def test_speeds_are_metres_a_second_of_real_time(trajectory: StoredTrajectory) -> None:
+    hand = np.zeros_like(trajectory.hands[0])
+    hand[:, :, 0] = trajectory.times[:, None] * 0.5
+    assert speeds(moved(trajectory, left_hand=hand.tolist()))[0] == pytest.approx(0.5)
+
+
+# The report
+
+
+@pytest.fixture(scope="module")
+def page_data(dataset: FinishedDataset, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    page = build_report(dataset, tmp_path_factory.mktemp("report")).page
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def test_the_report_has_every_trajectory_with_its_task(page_data: Mapping[str, Any], converted: Dataset) -> None:
+    columns = page_data["trajectories"]
+    told = [(source, page_data["texts"][task]) for source, task in zip(columns["source"], columns["task"], strict=True)]
+    assert told == [(row["source"], row["task"]) for row in converted.rows]
+
+
+def test_the_report_has_every_episode_that_was_not_converted(page_data: Mapping[str, Any], mini: MiniEgoDex) -> None:
+    told = {episode["key"]: episode["reason"] for episode in page_data["unconverted"]}
+    expected = {"missing_mp4": "missing mp4", "missing_hdf5": "missing hdf5", "no_description": "no description"}
+    for irregularity, reason in expected.items():
+        assert told[mini.with_irregularity(irregularity).key] == reason
+
+
+def test_the_reports_files_lie_beside_it(dataset: FinishedDataset, tmp_path: Path) -> None:
+    page = build_report(dataset, tmp_path).page
+    for entry in dataset.ledger.values():
+        for ending in ("jpg", "mp4", "js"):
+            path = tmp_path / "media" / "batch_0000" / f"trajectory_{entry.clip:04d}.{ending}"
+            assert path.is_file() is (entry.status == "done")
+    assert not re.search(r'(src|href)="(?!data:|#)', page.read_text())
+    assert "http" not in re.sub(r'"http://www.w3.org/2000/svg"', "", page.read_text())
+
+
+def test_a_report_can_be_built_again_over_the_old_one(dataset: FinishedDataset, tmp_path: Path) -> None:
+    first = build_report(dataset, tmp_path).page.read_bytes()
+    assert build_report(dataset, tmp_path).page.read_bytes() == first
+    clip = next(tmp_path.glob("media/*/*.mp4"))
+    assert clip.stat().st_size > 0
+
+
+def test_clips_are_copied_where_they_cannot_be_linked(
+    dataset: FinishedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    build_report(dataset, tmp_path)
+    copied = sorted(path.read_bytes() for path in tmp_path.glob("media/*/*.mp4"))
+    assert copied == sorted(path.read_bytes() for path in dataset.folder.glob("batch_*/*.mp4"))
+
+
+# Rerun
+
+
+def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: StoredTrajectory, tmp_path: Path) -> None:
+    path = tmp_path / "one.rrd"
+    assert main([str(converted.output_dir), "--source", trajectory.source, "--rerun", str(path)]) == 0
+    columns: dict[str, list[Any]] = {}
+    for chunk in RrdReader(path).stream().to_chunks():
+        batch = chunk.to_record_batch()
+        for name in batch.schema.names:
+            columns.setdefault(f"{chunk.entity_path} {name}", []).extend(batch.column(name).to_pylist())
+
+    def in_order(entity: str, component: str) -> Array:
+        times = [time.total_seconds() for time in columns[f"{entity} time"]]
+        values = np.array(columns[f"{entity} {component}"])
+        return np.concatenate([np.sort(times)[:, None], values[np.argsort(times)].reshape(len(times), -1)], axis=1)
+
+    left = in_order("/world/left_hand", "Points3D:positions")
+    assert left[:, 0] == pytest.approx(trajectory.times)
+    assert left[:, 1:] == pytest.approx(trajectory.hands[0].reshape(len(left), -1), abs=1e-6)
+    camera = in_order("/world/camera", "Transform3D:translation")
+    assert camera[:, 1:] == pytest.approx(trajectory.camera_to_world[:, :3, 3], abs=1e-6)
+    confidence = in_order("/confidence/right", "Scalars:scalars")
+    assert confidence[:, 1] == pytest.approx(trajectory.confidences[1])
+    (pinhole,) = columns["/world/camera/image Pinhole:image_from_camera"]
+    assert np.transpose(np.reshape(pinhole, (3, 3))) == pytest.approx(trajectory.intrinsics)
+    assert len(columns["/world/camera/image EncodedImage:blob"]) == len(trajectory.times)
+    ((task,),) = columns["/task TextDocument:text"]
+    assert trajectory.task in task
+
+
+# The command
+
+
+def test_a_source_that_is_not_there_is_wrong_usage(converted: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(converted.output_dir), "--source", "fold/7"]) == 2
+    assert capsys.readouterr().err.startswith("Error: --source: fold/7 has no row in ")
+
+
+@pytest.mark.parametrize("file", ["conversion.json", "train-00000-of-00001.parquet"])
+@pytest.mark.parametrize("damage", ["missing", "garbage"])
+def test_a_damaged_dataset_is_one_line(
+    file: str, damage: str, converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(converted.output_dir, tmp_path / "copy")
+    path = copy / "egodex_test" / file
+    path.unlink() if damage == "missing" else path.write_bytes(b"garbage")
+    assert main([str(copy), "--report", "--out", str(tmp_path / "drawn")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: {copy / 'egodex_test'} cannot be drawn (")
+
+
+def test_odd_trajectories_are_named_and_all_others_drawn(
+    converted: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(converted.output_dir, tmp_path / "copy") / "egodex_test"
+    table = copy / "train-00000-of-00001.parquet"
+    rows = pq.read_table(table).to_pylist()
+    rows[0]["intrinsics"] = [[0.0] * 3] * 3
+    (copy.parent / rows[1]["frames"]).unlink()
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(table)), table)
+
+    assert main([str(copy), "--report", "--out", str(tmp_path / "drawn")]) == 1
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
+    odd = [row["source"] for row in rows[:2]]
+    assert [line.split(" cannot be drawn (")[0] for line in warnings] == [f"Warning: {source}" for source in odd]
+    page = (tmp_path / "drawn" / "report" / "index.html").read_text()
+    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert data["trajectories"]["source"] == [row["source"] for row in rows[2:]]
+    assert [each["key"] for each in data["unconverted"] if each["status"] == "not drawn"] == odd
+
+
+def test_a_name_that_is_no_text_does_not_end_the_report(converted: Dataset, tmp_path: Path) -> None:
+    dataset = open_dataset(str(converted.output_dir), "egodex_test")
+    lost = Entry("fold/\udcff", "failed", 99, 0, (), "unreadable source", "fold/\udcff: Its name is not UTF-8")
+    dataset.__dict__["ledger"] = {lost.key: lost}
+    data = describe(dataset, [])
+    assert data["unconverted"][0]["key"] == r"fold/\udcff"
+    render_page(data).encode()
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "extra"),
+    [
+        ("PIL", [], "viz"),
+        ("PIL", ["--report"], "viz"),
+        ("matplotlib", [], "viz"),
+        ("rerun", ["--rerun", "x.rrd"], "rerun"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    module: str,
+    options: list[str],
+    extra: str,
+    converted: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in list(sys.modules):
+        if name.split(".")[0] == module or name.startswith("dataset_upload.visualization."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main([str(converted.output_dir), "--out", str(tmp_path), *options]) == 2
+    assert capsys.readouterr().err == (
+        f"Error: {module} is not installed; start with uv run --extra {extra}, "
+        f"or pip install '.[{extra}]' in the checkout\n"
+    )
