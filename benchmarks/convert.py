@@ -123,13 +123,17 @@ def torchcodec_way() -> Way:
 
 
 def our_way() -> Way:
-    """All that a worker of the converter does for an episode, up to the record that it sends."""
+    """All that a worker of the converter does for an episode, up to the piece that it sends."""
     from dataset_upload.config import GenerateConfig
-    from dataset_upload.conversion import Converter, Job
+    from dataset_upload.conversion import Conversion
     from dataset_upload.dataset_loaders.egodex.archive import Episode
     from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
+    from dataset_upload.formats.rfm.encoder import RfmEncoder
+    from dataset_upload.jobs import Job
+    from dataset_upload.language import text_encoder
     from dataset_upload.video.preparation import prepare
 
+    text_encoder().encode("")
     prepare()  # as the fork server does before there are workers
     config = GenerateConfig()
     loader = EgoDexLoader("", "benchmark")
@@ -137,7 +141,12 @@ def our_way() -> Way:
     def convert(episode: Path, clip: Path) -> None:
         key = f"{episode.parent.name}/{episode.name}"
         listed = Episode(key, "part", episode.parent.name, f"{episode}.hdf5", f"{episode}.mp4")
-        pickle.dumps(Converter(loader, config.output, clip.parent)(Job(listed, key, 0, clip.name, (0, (0,)))))
+        conversion = Conversion(loader, RfmEncoder("benchmark", config.output, loader.about, clip.parent))
+        piece = conversion(Job(listed, key, 0, (0, (0,))))
+        pickle.dumps(piece)
+        (made,) = piece.media.values()
+        assert isinstance(made, Path)
+        made.rename(clip)
 
     return convert
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,11 +27,14 @@ import pyarrow as pa
 from convert import machine
 
 from dataset_upload.config import parse_config
-from dataset_upload.conversion import Job
 from dataset_upload.dataset_loaders import make_loader
-from dataset_upload.formats.rfm.tables import RfmWriter
+from dataset_upload.formats import find_format
+from dataset_upload.formats.rfm.layout import clip_path
+from dataset_upload.formats.rfm.tables import Rows
+from dataset_upload.formats.rfm.writer import RfmWriter
+from dataset_upload.jobs import Job
 from dataset_upload.mini_egodex.part import write_episode
-from dataset_upload.pipeline import make_jobs, open_ledger, write_dataset
+from dataset_upload.pipeline import make_jobs, open_ledger
 from dataset_upload.selection import select_round_robin
 
 NUM_TASKS = 100
@@ -60,22 +64,23 @@ def command(source: Path, output_dir: Path) -> list[str]:
     ]
 
 
-class MadeUpWriter(RfmWriter):
-    """Finds a record waiting for every episode: always the same, but with other poses, and the episode's own names."""
+class MadeUpRecords:
+    """A record waiting for every episode: always the same, but with other poses, and the episode's own names."""
 
-    def __init__(self, folder: Path, record: pa.RecordBatch, own: Mapping[int, Mapping[str, str]]) -> None:
-        super().__init__(folder, use_video=True)
-        self._record = record
-        self._own = own  # id, source and clip, by clip number
+    def __init__(self, rows: Rows, own: Mapping[int, Mapping[str, str]]) -> None:
+        self._rows = rows
+        self._own = own  # id, source and clip, by number
         self._noise = np.random.default_rng(0)
 
-    def _read_record(self, clip_number: int) -> pa.RecordBatch:
-        own = self._own[clip_number]
+    def __call__(self, number: int) -> Rows:
+        return {table: self._made_up(row, self._own[number]) for table, row in self._rows.items()}
+
+    def _made_up(self, row: pa.RecordBatch, own: Mapping[str, str]) -> pa.RecordBatch:
         columns = [
             pa.array([own[name]]) if name in own else shaken(column, self._noise)
-            for name, column in zip(self._record.schema.names, self._record.columns, strict=True)
+            for name, column in zip(row.schema.names, row.columns, strict=True)
         ]
-        return pa.record_batch(columns, self._record.schema)
+        return pa.record_batch(columns, row.schema)
 
 
 def shaken(array: pa.Array, noise: np.random.Generator) -> pa.Array:
@@ -99,26 +104,32 @@ def make_up(folder: Path, count: int) -> None:
             (task / f"{number // NUM_TASKS}{suffix}").write_bytes(b"made up")
 
     config = parse_config(command(folder / "test", folder / "out"))
-    loader = make_loader(config)
+    loader, output_format = make_loader(config), find_format(config.output.format)
     dataset, one = (folder / out / config.dataset.dataset_name for out in ("out", "one"))
-    with open_ledger(one, config, None) as ledger_of_one:
+
+    def open_writer(folder: Path) -> RfmWriter:
+        writer = output_format.open_writer(folder, config, loader.about, loader.action_names)
+        assert isinstance(writer, RfmWriter)
+        return writer
+
+    with open_ledger(one, config, output_format, None) as ledger_of_one:
         (entry,) = ledger_of_one.entries.values()
-    (record,) = RfmWriter(one, use_video=True)._stored_rows()
+    (rows,) = open_writer(one).tables._stored_rows()
     (dataset / ".work").mkdir(parents=True)
-    with open_ledger(dataset, config, None) as ledger:
-        jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger, config)
+    with open_ledger(dataset, config, output_format, None) as ledger:
+        jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger)
         for job in jobs:
-            write_clip(dataset.parent / job.clip, entry.clip_bytes or 0)
+            write_clip(dataset / clip_path(job.number, use_video=True), entry.clip_bytes or 0)
             size, versions = job.source_state
-            ledger.append(
-                entry._replace(key=job.key, clip=job.clip_number, source_bytes=size, source_versions=versions)
-            )
-        own = {job.clip_number: own_columns(job, loader.trajectory_id(job.episode)) for job in jobs}
-        write_dataset(dataset, loader, ledger, MadeUpWriter(dataset, record, own), config)
+            ledger.append(entry._replace(key=job.key, clip=job.number, source_bytes=size, source_versions=versions))
+        writer = open_writer(dataset)
+        writer.tables._read_records = MadeUpRecords(rows, {job.number: own_columns(job) for job in jobs})  # type: ignore[method-assign]
+        writer.finish(ledger)
 
 
-def own_columns(job: Job, trajectory_id: str) -> dict[str, str]:
-    return {"id": trajectory_id, "source": job.key, "frames": job.clip}
+def own_columns(job: Job) -> dict[str, str]:
+    frames = f"egodex_test/{clip_path(job.number, use_video=True)}"
+    return {"id": str(uuid.uuid5(uuid.NAMESPACE_DNS, job.key)), "source": job.key, "frames": frames}
 
 
 def write_clip(path: Path, num_bytes: int) -> None:

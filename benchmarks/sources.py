@@ -23,16 +23,22 @@ from pathlib import Path
 
 from convert import machine, repeat_episode
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "harness"))
 from archives import DEFLATED, STORED, pack
 from range_server import serving
 
 from dataset_upload.config import GenerateConfig
-from dataset_upload.conversion import Converter, Job
+from dataset_upload.conversion import Conversion
 from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
+from dataset_upload.formats.rfm.encoder import RfmEncoder
+from dataset_upload.jobs import Job
 from dataset_upload.mini_egodex.part import make_mini_egodex
 
 LONG_EPISODE = 1800  # frames, one minute
+
+
+def make_conversion(loader: EgoDexLoader, incoming: Path) -> Conversion:
+    return Conversion(loader, RfmEncoder("benchmark", GenerateConfig().output, loader.about, incoming))
 
 
 def work(source: str, num_episodes: int) -> tuple[float, float]:
@@ -40,15 +46,15 @@ def work(source: str, num_episodes: int) -> tuple[float, float]:
     loader = EgoDexLoader(source, "benchmark")
     episodes = [episode for episode in loader.list_episodes() if episode.hdf5 and episode.mp4][:num_episodes]
     with tempfile.TemporaryDirectory() as folder:
-        converter = Converter(loader, GenerateConfig().output, Path(folder))
-        jobs = [Job(episode, episode.key, 0, "clip.mp4", loader.source_state(episode)) for episode in episodes]
-        converter(jobs[0])
+        conversion = make_conversion(loader, Path(folder))
+        jobs = [Job(episode, episode.key, 0, loader.source_state(episode)) for episode in episodes]
+        conversion(jobs[0])
         total = fetching = 0.0
         for job in jobs:
             start = time.process_time()
-            files = converter.fetch(job)
+            files = conversion.fetch(job)
             fetched = time.process_time()
-            converter(job, files)
+            conversion(job, files)
             fetching += fetched - start
             total += time.process_time() - start
         return total / len(jobs), fetching / len(jobs)
@@ -101,8 +107,8 @@ def measure_traffic(folder: Path, scratch: Path) -> None:
             loader = EgoDexLoader(f"{server.url}/long.zip", "benchmark")
             (episode,) = loader.list_episodes()
             first = len(server.requests)
-            converter = Converter(loader, GenerateConfig().output, scratch)
-            converter(Job(episode, episode.key, 0, "clip.mp4", loader.source_state(episode)))
+            conversion = make_conversion(loader, scratch)
+            conversion(Job(episode, episode.key, 0, loader.source_state(episode)))
             fetched = sum(request.body_bytes for request in server.requests[first:])
         poses, video = (file.compressed_size / 1e6 for file in (episode.hdf5, episode.mp4))  # type: ignore[union-attr]
         num_requests = len(server.requests) - first

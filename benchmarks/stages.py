@@ -16,7 +16,7 @@ import pickle
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +25,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the converter's proc
 from convert import find_episodes, machine, repeat_episode
 
 from dataset_upload.config import GenerateConfig
-from dataset_upload.conversion import Conversion, Converter, Job, flush_to_disk, make_row
+from dataset_upload.conversion import Conversion
 from dataset_upload.dataset_loaders.egodex.archive import Episode
 from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
-from dataset_upload.formats.rfm.tables import RfmWriter
-from dataset_upload.language import TextEncoder
+from dataset_upload.formats.rfm.encoder import RfmEncoder
+from dataset_upload.formats.rfm.schema import Example, make_rows, schemas
+from dataset_upload.formats.rfm.writer import RfmWriter
+from dataset_upload.jobs import Job
+from dataset_upload.language import text_encoder
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.mini_egodex.part import make_mini_egodex
+from dataset_upload.storage.whole_file import flush_media
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import plan_resize
 from dataset_upload.video.sampling import sample_indices
@@ -54,8 +58,8 @@ class Stopwatch:
         self.milliseconds[name] = self.milliseconds.get(name, 0.0) + 1e3 * (time.process_time() - start)
 
 
-def time_worker(job: Job, loader: EgoDexLoader, folder: Path) -> Stopwatch:
-    """What a worker does, as `Converter` does it, but each stage to its end before the next."""
+def time_worker(job: Job, loader: EgoDexLoader, folder: Path, text: str) -> Stopwatch:
+    """What a worker does, as `Conversion` does it, but each stage to its end before the next."""
     watch = Stopwatch()
     with watch.stage("read poses and text, find the packets"):
         trajectory = loader.load(job.episode)
@@ -71,24 +75,31 @@ def time_worker(job: Job, loader: EgoDexLoader, folder: Path) -> Stopwatch:
                 frames.append(resize.apply(picture))
     with watch.stage("encode and flush to disk"):
         write_mp4(frames, folder / "clip.mp4", fps=30, crf=18)
-        flush_to_disk(folder / "clip.mp4")
-    with watch.stage("make the record, send it"):
-        pickle.dumps(make_row(trajectory, indices, job.clip, trajectory["intrinsics"]))
+        flush_media(folder / "clip.mp4")
+    with watch.stage("vector of a text not seen before"):
+        vector = text_encoder().encode(text)
+    with watch.stage("make the records"):
+        columns, joints = loader.about.columns, loader.about.hand_joints
+        example = Example(trajectory, indices, "clip.mp4", resize, vector)
+        rows = make_rows(example, columns, schemas(columns, joints, use_video=True))
+        for table, row in rows.items():
+            (folder / table).write_bytes(row.serialize())
+            flush_media(folder / table)
     return watch
 
 
-def time_parent(
-    job: Job, convert: Callable[[Job], Conversion], writer: RfmWriter, ledger: Ledger, encoder: TextEncoder, text: str
-) -> Stopwatch:
+def time_parent(job: Job, convert: Conversion, writer: RfmWriter, ledger: Ledger) -> Stopwatch:
     """What the main process does with a worker's result."""
     watch = Stopwatch()
-    conversion = convert(job)
-    with watch.stage("vector of a text not seen before"):
-        vector = encoder.encode(text)
-    with watch.stage("keep the record"):
-        writer.add(job, conversion, lang_vector=vector)
+    sent = pickle.dumps(convert(job))
+    with watch.stage("receive a piece, put it into its place"):
+        piece = pickle.loads(sent)
+        writer.place(job, piece)
     with watch.stage("enter it in the ledger"):
-        ledger.append(Entry.of_conversion(job, conversion))
+        ledger.append(Entry.of_piece(job, piece))
+        if ledger.is_flush_due:
+            writer.flush()
+            ledger.flush()
     return watch
 
 
@@ -136,17 +147,17 @@ def main() -> None:
         config = GenerateConfig()
         loader = EgoDexLoader("", "benchmark")
         (scratch / "out" / ".work").mkdir(parents=True)
-        writer = RfmWriter(scratch / "out", use_video=True)
+        writer = RfmWriter(scratch / "out", config.output, loader.about, {})
         (scratch / "incoming").mkdir()
-        convert = Converter(loader, config.output, scratch / "incoming")
-        encoder = TextEncoder()
+        convert = Conversion(loader, RfmEncoder("out", config.output, loader.about, scratch / "incoming"))
+        text_encoder().encode("")
         worker, parent = [], []
         with Ledger(scratch / "out" / "ledger.jsonl", {}) as ledger:
             for number in range(options.rounds + 1):
-                job = Job(listed, listed.key, number, f"out/batch_0000/{number}.mp4", (0, (0,)))
-                worker.append(time_worker(job, loader, scratch))
+                job = Job(listed, listed.key, number, (0, (0,)))
                 text = f"Pick up the stapler number {number} from the metal table and place it in the box lid."
-                parent.append(time_parent(job, convert, writer, ledger, encoder, text))
+                worker.append(time_worker(job, loader, scratch, text))
+                parent.append(time_parent(job, convert, writer, ledger))
         num_decoded, decoded_bytes = frames_decoded(episode)
         hdf5_bytes, mp4_bytes = (episode.with_suffix(suffix).stat().st_size for suffix in (".hdf5", ".mp4"))
 

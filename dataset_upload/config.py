@@ -25,6 +25,7 @@ class DatasetConfig:
     dataset_path: list[str] | str = PLACEHOLDER_PATH  # folder, zip or URL of an EgoDex part, egodex://test; or several
     dataset_name: str = "egodex_test"  # name of the result: its folder, its config on the Hub, part of every id
     tasks: list[str] | str = field(default_factory=list)  # names of tasks, or globs, to convert; none: all tasks
+    loader: str = "egodex"  # what reads dataset_path
     mini_episodes: int = 0  # first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there
 
 
@@ -33,6 +34,7 @@ class OutputConfig:
     """What comes out."""
 
     output_dir: str = "egodex_dataset"  # folder that holds any number of datasets, laid out like the Hub repo
+    format: str = "rfm"  # what comes out
     max_trajectories: int | None = 100  # episodes to convert, spread over all tasks; -1 or null: all
     max_frames: int = 32  # frames per clip at most, evenly spaced; -1: all
     frame_size: int = 256  # side of the square clip, pixels, even
@@ -48,6 +50,7 @@ class OutputConfig:
         default_factory=lambda: ["hands", "fingertips", "camera"]
     )
     max_frame_mismatch: int = 1  # frames by which video and poses may differ in length; both are cut to the shorter
+    engine: str = "processes"  # where episodes are converted
     num_workers: int = -1  # worker processes; -1: one per core, 0: convert in this process
     episode_timeout_s: int = 600  # seconds after which an episode is given up; needs workers
     fail_fast: bool = False  # stop at the first episode that fails

@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.errors import UsageError
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
     from tokenizers import Tokenizer
@@ -49,7 +51,7 @@ Array = NDArray[np.float64]
 Weights = dict[str, Array]  # by their names in the file
 
 
-class LanguageModelError(Exception):
+class LanguageModelError(UsageError):
     """The model's files are missing or are not the expected ones; the message says what to do."""
 
 
@@ -90,14 +92,9 @@ def find_model_files() -> dict[str, Path]:
         ) from error
 
 
-def load_model() -> tuple[Tokenizer, Weights]:
-    """The tokenizer and the weights, their files checked against MODEL_SHA256.
-
-    Raises LanguageModelError where a file is missing or differs.
-    """
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
+@cache
+def _checked_model_files() -> dict[str, Path]:
+    """Where the model's files lie, which are as MODEL_SHA256 says. Raises LanguageModelError."""
     files = find_model_files()
     for name, path in files.items():
         with path.open("rb") as file:
@@ -107,7 +104,15 @@ def load_model() -> tuple[Tokenizer, Weights]:
                 f"{path} is not the {name} of {MODEL_REPO} (sha256 {found}, expected {MODEL_SHA256[name]}): "
                 f"delete it, or reinstall the package it belongs to, and run again"
             )
+    return files
 
+
+def load_model() -> tuple[Tokenizer, Weights]:
+    """The tokenizer and the weights, their files checked. Raises LanguageModelError where one is missing or differs."""
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    files = _checked_model_files()
     tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
@@ -219,6 +224,20 @@ def _vector(text: str, tokenizer: Tokenizer, weights: Weights) -> NDArray[np.flo
         vector = sentence_vector(token_ids, weights)
     vector.flags.writeable = False  # everyone who asks for this text shares it
     return vector
+
+
+@cache
+def text_encoder() -> TextEncoder:
+    """The encoder that all of a process share."""
+    return TextEncoder()
+
+
+def check_model() -> None:
+    """Raises UsageError where the model's files are not to be had, or not the right ones."""
+    try:
+        _checked_model_files()
+    except OSError as error:
+        raise UsageError(f"The sentence model cannot be read: {error}") from error
 
 
 class TextEncoder:

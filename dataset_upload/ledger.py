@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import EpisodeError, UsageError
-
-if TYPE_CHECKING:
-    from dataset_upload.conversion import Conversion, Job
+from dataset_upload.jobs import Job, Piece, SourceState
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 REOPENED = "reopened"  # was done, but is to be done again
 
 _FORMAT = 2  # of this file and of the rows that it tells of: 1 is that of schema version 1
-_SECONDS_BETWEEN_FLUSHES = 2.0
+
+# How much a power cut may cost: lines, seconds.
+_LINES_BETWEEN_FLUSHES, _SECONDS_BETWEEN_FLUSHES = 64, 2.0
 
 
 class Entry(NamedTuple):
@@ -41,31 +41,38 @@ class Entry(NamedTuple):
     clip_sha256: str | None = None
     clip_cpu: str | None = None  # the processor's extensions that the clip's encoder used, where its bytes tell
     drawn: bool | None = None  # True: the episode was not filmed
+    task: str | None = None  # the name of its task; before 0.2 only its key told it
     seconds: float | None = None  # that the conversion took
 
     @property
-    def source_state(self) -> tuple[int, tuple[int, ...]]:
+    def source_state(self) -> SourceState:
         return (self.source_bytes, self.source_versions)
+
+    @property
+    def task_name(self) -> str:
+        """The name of its task."""
+        return self.task if self.task is not None else self.key.split("/")[-2]
 
     @classmethod
     def of_error(cls, job: Job, error: EpisodeError) -> Entry:
         status = SKIPPED if error.reason.is_skip else FAILED
         reason, message = error.reason.value, str(error)
-        return cls(job.key, status, job.clip_number, *job.source_state, reason=reason, message=message)
+        return cls(job.key, status, job.number, *job.source_state, reason=reason, message=message)
 
     @classmethod
-    def of_conversion(cls, job: Job, conversion: Conversion) -> Entry:
+    def of_piece(cls, job: Job, piece: Piece) -> Entry:
         return cls(
             job.key,
             DONE,
-            job.clip_number,
+            job.number,
             *job.source_state,
-            note=conversion.note,
-            clip_bytes=conversion.clip_bytes,
-            clip_sha256=conversion.clip_sha256,
-            clip_cpu=conversion.clip_cpu,
-            drawn=conversion.is_drawn or None,
-            seconds=round(conversion.seconds, 3),
+            note=piece.note,
+            clip_bytes=piece.media_bytes,
+            clip_sha256=piece.media_sha256,
+            clip_cpu=piece.encoder_cpu,
+            drawn=piece.is_drawn or None,
+            task=job.episode.task_name,
+            seconds=round(piece.seconds, 3),
         )
 
 
@@ -73,8 +80,8 @@ class Ledger:
     """The ledger of one dataset: JSON lines, the first the settings of the rows, then one an episode.
 
     The last line about an episode counts. A line is handed to the operating system as it is written, so that it
-    outlives this process, and every two seconds the lines are made to outlive a power cut. Each line but the first ends
-    with a checksum: one that is torn or damaged is ignored, and its episode is converted again.
+    outlives this process; `flush`, when `is_flush_due`, makes it outlive a power cut. Each line but the first ends with
+    a checksum: one that is torn or damaged is ignored, and its episode is converted again.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
         self._path = path
         self._last_flush = time.monotonic()
+        self._num_unflushed = 0
         num_bytes = self._read(settings, defaults, part) if path.exists() else 0
         self._file = path.open("ab", buffering=0)
         self._file.truncate(num_bytes)
@@ -107,8 +115,13 @@ class Ledger:
         fields = {name: value for name, value in entry._asdict().items() if value is not None}
         self._write(_with_checksum(_json(fields)))
         self.entries[entry.key] = entry
-        if time.monotonic() - self._last_flush > _SECONDS_BETWEEN_FLUSHES:
-            self.flush()
+        self._num_unflushed += 1
+
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether there are lines that should be made durable: 64, or the first of them is two seconds old."""
+        is_old = time.monotonic() - self._last_flush > _SECONDS_BETWEEN_FLUSHES
+        return self._num_unflushed >= _LINES_BETWEEN_FLUSHES or (self._num_unflushed > 0 and is_old)
 
     def reopen(self, key: str) -> None:
         """Write that an episode is done no longer, before its clip is replaced: its row would not fit the new clip."""
@@ -118,8 +131,9 @@ class Ledger:
         """Make all lines durable."""
         os.fsync(self._file.fileno())
         self._last_flush = time.monotonic()
+        self._num_unflushed = 0
 
-    def is_settled(self, key: str, source_state: tuple[int, tuple[int, ...]]) -> bool:
+    def is_settled(self, key: str, source_state: SourceState) -> bool:
         """Whether an episode needs no work: done or skipped from the files as they are now, or done from files of which
         some are out of reach now, deleted say, or on a disk that is not there."""
         entry = self.entries.get(key)

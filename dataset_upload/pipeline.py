@@ -1,39 +1,33 @@
-"""A run of the converter, top to bottom: episodes, jobs, conversions, records, ledger, dataset."""
+"""A run of the converter, top to bottom: episodes, jobs, pieces, ledger, dataset."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from logging import ERROR, WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_upload.config import GenerateConfig, OutputConfig, result_settings
+from dataset_upload.config import GenerateConfig, OutputConfig
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
-from dataset_upload.conversion import Conversion, Converter, Job
+from dataset_upload.conversion import Conversion
+from dataset_upload.dataset_folder import LEDGER, dataset_lock
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
-from dataset_upload.engines import run_jobs
+from dataset_upload.engines import find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
-from dataset_upload.formats.rfm import dataset_info
-from dataset_upload.formats.rfm.card import check_card, check_dataset_card, update_card, write_dataset_card
-from dataset_upload.formats.rfm.tables import RfmWriter, clip_path
-from dataset_upload.language import LanguageModelError, TextEncoder
-from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, check_header, has_entries
-from dataset_upload.natural_order import natural_key
+from dataset_upload.formats import DatasetWriter, Format, find_format
+from dataset_upload.jobs import Job, Piece
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, check_header
 from dataset_upload.selection import choose_tasks, select_round_robin
-from dataset_upload.storage.locks import LockedError, exclusive_lock
 from dataset_upload.summary import Work, summarise
 from dataset_upload.video.preparation import prepare
 
 if TYPE_CHECKING:
     from dataset_upload.hub.access import HubRepo
-
-LEDGER = "ledger.jsonl"
 
 
 def generate(config: GenerateConfig) -> int:
@@ -48,40 +42,36 @@ def generate(config: GenerateConfig) -> int:
     settle_decode_scale(config.output)
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
     # Whatever can be refused is refused before there is work to lose, and leaves nothing behind.
-    loader = make_loader(config)
+    loader, output_format = make_loader(config), find_format(config.output.format)
     check_place(folder, loader.local_sources())
-    check_card(folder.parent)
-    check_dataset_card(folder)
+    output_format.check_place(folder)
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
-            check_header(folder / LEDGER, *row_settings(config))
+            check_header(folder / LEDGER, *row_settings(config, output_format))
     repo = find_repo_if_asked(config)
-    encoder = load_text_encoder() if is_to_draw(config) or not os.path.exists(folder / LEDGER) else None
+    if is_to_draw(config) or not os.path.exists(folder / LEDGER):
+        output_format.check_ready()
     draw_mini_egodex_if_asked(config)
     limit = config.output.max_trajectories
     selected = select_round_robin(choose_tasks(loader.list_episodes(), config.dataset.tasks), limit)
     work = Work(archive_bytes=loader.remote_bytes(selected))
 
     part = loader.only_part(selected)
-    with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config, part) as ledger:
-        writer = RfmWriter(folder, use_video=config.output.use_video, frames_video=config.output.frames_video)
+    with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config, output_format, part) as ledger:
+        writer = output_format.open_writer(folder, config, loader.about, loader.action_names)
         check_same_naming(selected, ledger, folder)
         make_repo_if_asked(repo, config)
 
         logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories")
         logger.info("")
         reopen_lost(ledger, writer)
-        jobs = make_jobs(selected, loader, ledger, config)
+        jobs = make_jobs(selected, loader, ledger)
         num_tasks = len({episode.task_name for episode in selected})
         logger.info(f"Found {len(selected)} episodes of {num_tasks} tasks")
 
-        if jobs:
-            encoder = encoder or load_text_encoder()
-            is_whole = convert_all(jobs, loader, ledger, writer, encoder, config, work)
-        else:
-            is_whole = True
+        is_whole = not jobs or convert_all(jobs, loader, output_format, ledger, writer, config, work)
         if is_whole:
-            write_dataset(folder, loader, ledger, writer, config)
+            writer.finish(ledger)
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         work.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
         summarise(entries, time.monotonic() - start, folder, work, is_whole=is_whole)
@@ -167,42 +157,6 @@ def _mini_egodex_path(config: GenerateConfig) -> Path:
 
 
 @contextmanager
-def dataset_lock(folder: Path) -> Iterator[None]:
-    """Keep other runs away from this dataset; one that stays without an entry is removed again.
-
-    Raises UsageError where another run is at it, or nothing can be written.
-    """
-    work = folder / ".work"
-    missing = [path for path in (work, folder, *folder.parents) if not path.exists()]
-    with ExitStack() as stack:
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive_lock(work / "lock", wait=False))
-        except LockedError as error:
-            raise UsageError(
-                f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
-            ) from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no fault of the command
-                raise
-            raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
-        try:
-            yield
-        finally:
-            if folder in missing and not has_entries(folder / LEDGER):
-                remove_unused(folder, missing)
-
-
-def remove_unused(folder: Path, made: Sequence[Path]) -> None:
-    """Remove what a run has made before its first entry, inner folders first; a folder that holds more stays."""
-    with suppress(OSError):
-        (folder / LEDGER).unlink(missing_ok=True)
-        (folder / ".work" / "lock").unlink(missing_ok=True)
-        for path in made:
-            path.rmdir()
-
-
-@contextmanager
 def stop_when_unwritable(folder: Path) -> Iterator[None]:
     """Make what the operating system refuses, because the disk is full say, a resumable stop. Raises StoppedError."""
     try:
@@ -211,30 +165,35 @@ def stop_when_unwritable(folder: Path) -> Iterator[None]:
         raise StoppedError(f"Cannot write {folder}: {error.strerror or error}") from error
 
 
-def open_ledger(folder: Path, config: GenerateConfig, part: str | None) -> Ledger:
+def open_ledger(folder: Path, config: GenerateConfig, output_format: Format, part: str | None) -> Ledger:
     """The dataset's ledger; with `output.overwrite`, a dataset of other settings or another part is deleted first."""
     path = folder / LEDGER
-    settings, defaults = row_settings(config)
+    settings, defaults = row_settings(config, output_format)
     try:
         return Ledger(path, settings, defaults, part)
     except UsageError:
         if not config.output.overwrite:
             raise
     logger.warning(f"Warning: Replacing {folder}, which was made with other settings or of another part")
-    (folder / dataset_info.FILE_NAME).unlink(missing_ok=True)
-    update_card(folder.parent)  # a card that names what is not there makes the other datasets unloadable, too
-    for entry in (*folder.iterdir(), *(folder / ".work").iterdir()):
-        if entry.name not in (".work", "lock", path.name):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    output_format.remove(folder)
     path.unlink()  # last: until here an interrupted deletion is taken up again
     return Ledger(path, settings, defaults, part)
 
 
-def row_settings(config: GenerateConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+def row_settings(config: GenerateConfig, output_format: Format) -> tuple[dict[str, Any], dict[str, Any]]:
     """What decides the bytes of rows, by the names of the options; and their defaults."""
-    settings = {f"output.{name}": value for name, value in result_settings(config.output).items()}
-    defaults = {f"output.{name}": value for name, value in result_settings(OutputConfig()).items()}
-    return {"dataset.dataset_name": config.dataset.dataset_name, **settings}, defaults
+    always = {
+        "dataset.dataset_name": config.dataset.dataset_name,
+        "dataset.loader": config.dataset.loader,
+        "output.format": config.output.format,
+    }
+    default = GenerateConfig()
+    defaults = {
+        "dataset.loader": default.dataset.loader,
+        "output.format": default.output.format,
+        **output_format.settings(default),
+    }
+    return always | output_format.settings(config), defaults
 
 
 def check_same_naming(selected: Sequence[Any], ledger: Ledger, folder: Path) -> None:
@@ -246,22 +205,16 @@ def check_same_naming(selected: Sequence[Any], ledger: Ledger, folder: Path) -> 
         )
 
 
-def reopen_lost(ledger: Ledger, writer: RfmWriter) -> None:
+def reopen_lost(ledger: Ledger, writer: DatasetWriter) -> None:
     """Reopen the episodes that the ledger calls done but whose row or clip is gone, deleted by hand say."""
-    rows, records = writer.stored_keys(), writer.record_numbers()
-
-    def is_lost(entry: Entry) -> bool:
-        has_row = entry.key in rows or entry.clip in records
-        return not has_row or not writer.has_clip(entry.clip, entry.clip_bytes)
-
-    lost = [entry.key for entry in ledger.with_status(DONE) if is_lost(entry)]
+    lost = writer.lost(ledger.with_status(DONE))
     if lost:
         logger.warning(f"Warning: {len(lost)} finished trajectories have lost row or clip and need converting again")
     for key in lost:
         ledger.reopen(key)
 
 
-def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, config: GenerateConfig) -> list[Job]:
+def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger) -> list[Job]:
     """A job for each selected episode that is not settled; one that was done but has changed since is reopened."""
     numbers = ledger.clip_numbers([episode.key for episode in selected])
     jobs, num_changed = [], 0
@@ -272,9 +225,7 @@ def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, co
         if episode.key in ledger.entries and ledger.entries[episode.key].status == DONE:
             ledger.reopen(episode.key)
             num_changed += 1
-        number = numbers[episode.key]
-        clip = clip_path(config.dataset.dataset_name, number, use_video=config.output.use_video)
-        jobs.append(Job(episode, episode.key, number, clip, source_state))
+        jobs.append(Job(episode, episode.key, numbers[episode.key], source_state))
     if num_changed:
         logger.warning(f"Warning: {num_changed} finished trajectories are converted again: their files have changed")
     return jobs
@@ -283,19 +234,26 @@ def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger, co
 def convert_all(
     jobs: list[Job],
     loader: DatasetLoader,
+    output_format: Format,
     ledger: Ledger,
-    writer: RfmWriter,
-    encoder: TextEncoder,
+    writer: DatasetWriter,
     config: GenerateConfig,
     work: Work,
 ) -> bool:
     """Do the jobs and enter each outcome in the ledger; returns False if `output.fail_fast` ended it early."""
     output = config.output
+    engine = find_engine(output.engine, output.num_workers)
+    output_format.check_ready()
+    ledger.flush()  # what is reopened, before it is replaced
     with work.timed(), writer.incoming_folder() as incoming:
-        converter = Converter(loader, output, incoming)
+        conversion = Conversion(
+            loader,
+            output_format.make_encoder(config, loader.about, incoming),
+            preload=(*loader.preload, *output_format.preload, "dataset_upload.video.preload"),
+        )
         if output.num_workers == 0 and (line := prepare()) is not None:
             logger.info(line)
-        outcomes = run_jobs(converter, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
+        outcomes = engine(conversion, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
         with closing(outcomes):
             for count, (job, outcome) in enumerate(progress(outcomes, "Processing trajectories", total=len(jobs)), 1):
                 if isinstance(outcome, EpisodeError):
@@ -304,63 +262,21 @@ def convert_all(
                     if output.fail_fast and not outcome.reason.is_skip:
                         return False
                 else:
-                    writer.add(job, outcome, lang_vector=encoder.encode(outcome.row["task"]))
-                    ledger.append(Entry.of_conversion(job, outcome))
+                    writer.place(job, outcome)
+                    ledger.append(Entry.of_piece(job, outcome))
                     work.num_converted += 1
                     work.fetched_bytes += outcome.fetched_bytes
                     report(outcome, f"{job.key.replace('/', '_')} ({count}/{len(jobs)})")
+                if ledger.is_flush_due:
+                    writer.flush()
+                    ledger.flush()
+        writer.flush()
     return True
 
 
-def load_text_encoder() -> TextEncoder:
-    """The model behind `lang_vector`. Raises UsageError where its weights are not to be had."""
-    encoder = TextEncoder()
-    try:
-        encoder.encode("")  # loads the weights: better now than after the first clip
-    except LanguageModelError as error:
-        raise UsageError(str(error)) from error
-    except OSError as error:
-        raise UsageError(f"The sentence model cannot be read: {error}") from error
-    return encoder
-
-
-def report(conversion: Conversion, label: str) -> None:
+def report(piece: Piece, label: str) -> None:
     """The lines about one finished trajectory; all but warnings only with `output.verbose`."""
-    if conversion.note is not None:
-        logger.warning(conversion.note)
-    row = conversion.row
-    logger.debug(
-        f"Processed video: {row['source_num_frames']} -> {len(row['frame_indices'])} frames, "
-        f"resized to {conversion.clip_size}"
-    )
+    if piece.note is not None:
+        logger.warning(piece.note)
+    logger.debug(f"Processed video: {piece.summary}")
     logger.debug(f"Created trajectory: {label}")
-
-
-def write_dataset(
-    folder: Path, loader: DatasetLoader, ledger: Ledger, writer: RfmWriter, config: GenerateConfig
-) -> None:
-    """Bring tables, conversion.json and card up to what the ledger says."""
-    done = list(ledger.with_status(DONE))
-    digest = ledger.rows_digest()
-    description = dataset_info.read(folder)
-    are_rows_current = description is not None and description["rows"] == digest and not writer.record_numbers()
-    if description is not None and are_rows_current and writer.has_frames_video_as_wanted():
-        action_statistics = description["action_statistics"]
-    else:
-        done.sort(key=lambda entry: natural_key(entry.key))
-        rows = progress(done, "Writing tables", total=len(done), unit="row")
-        action_statistics = writer.build((entry.key, entry.clip) for entry in rows).summary()
-    description = dataset_info.describe(
-        config.dataset.dataset_name,
-        settings=result_settings(config.output),
-        ledger=ledger,
-        rows_digest=digest,
-        action_names=loader.action_names,
-        action_statistics=action_statistics,
-        hand_joints=loader.hand_joints,
-    )
-    dataset_info.write(folder, description)
-    use_video = config.output.use_video
-    writer.clean_up({clip_path(folder.name, entry.clip, use_video=use_video) for entry in done})
-    write_dataset_card(folder)
-    update_card(folder.parent)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from dataset_upload.dataset_loaders import Episode
 from dataset_upload.errors import UsageError
+from dataset_upload.trajectory import Episode
 
 E = TypeVar("E", bound=Episode)
 

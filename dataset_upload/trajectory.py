@@ -1,64 +1,101 @@
-"""The one record that loaders yield and conversion takes."""
+"""Episodes and trajectories: what loaders list and read, for whatever format."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_upload.video.decoding import VideoFrames
+if TYPE_CHECKING:
+    from dataset_upload.video.picture import Picture
+
+
+class Episode(Protocol):
+    """One episode as a loader lists it, before anything is opened; picklable."""
+
+    @property
+    def key(self) -> str:
+        """Names the episode in every copy of the data: `<task>/<n>`."""
+
+    @property
+    def task_name(self) -> str:
+        """Groups episodes of one task."""
+
+
+class OpenVideo(Protocol):
+    """A video that is being decoded."""
+
+    width: int
+    height: int
+
+    def decode(self, indices: NDArray[np.int64]) -> Iterator[Picture]:
+        """The pictures of these frames, which must ascend. Raises EpisodeError where one is damaged."""
+
+
+class Frames(Protocol):
+    """T lazy (H, W, 3) uint8 RGB frames; none is decoded before it is asked for.
+
+    Attributes:
+        shape: (T, H, W, 3).
+        fps: frames a second.
+        timestamps: (T,) seconds from the first frame; NaN where unknown.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def timestamps(self) -> NDArray[np.float64]: ...
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Sequence[NDArray[np.uint8]]: ...
+    def open(self) -> AbstractContextManager[OpenVideo]:
+        """Open the video once for several frames. Raises EpisodeError."""
 
 
 class HandPoses(TypedDict):
     """Both hands at every frame, in the world frame, metres.
 
-    Joint order and the axes of a wrist are the loader's; for EgoDex see `dataset_loaders/egodex/actions.py`.
+    The loader's `About.hand_joints` names the J points of a hand, in order; the axes of a wrist are the source's.
     """
 
-    left_hand: NDArray[np.float32]  # (T, 25, 3)
-    right_hand: NDArray[np.float32]  # (T, 25, 3)
+    left_hand: NDArray[np.float32]  # (T, J, 3)
+    right_hand: NDArray[np.float32]  # (T, J, 3)
     left_wrist_rotation: NDArray[np.float32]  # (T, 3, 3), wrist axes to world
     right_wrist_rotation: NDArray[np.float32]  # (T, 3, 3), wrist axes to world
 
 
 class Trajectory(TypedDict):
-    """One episode: a video, and for each of its T frames where hands and camera were.
+    """One episode: a video, and what belongs to each of its T frames.
 
     Row i of every (T, …) array belongs to frame i. Positions are metres in the recording's own world frame
-    (for EgoDex ARKit's: y up, origin near the feet, another one in each episode).
+    (for EgoDex ARKit's: y up, origin near the feet, another one in each episode). Beside these keys a trajectory has
+    one for each column that its loader declares (`About.columns`).
     """
 
-    frames: VideoFrames  # T lazy (H, W, 3) uint8 RGB frames
+    frames: Frames
     actions: NDArray[np.float32]  # (T, D)
     action_names: tuple[str, ...]  # D names: leftHand_x, …
     task: str  # the description that applies
     task_name: str  # the task's folder
-    task_certain: bool  # False where the file does not say which of two descriptions applies
     id: str  # UUIDv5 of dataset name and episode key: the same on every machine
     is_robot: bool
     quality_label: str
     partial_success: float | None
     data_source: str
-    camera_to_world: NDArray[np.float32]  # (T, 4, 4), camera axes: x right, y down, z forward
-    intrinsics: NDArray[np.float32]  # (3, 3) of the source frame, pixel origin at the top-left corner
-    confidences: NDArray[np.float32] | None  # (T, k) in 0..1, NaN where unknown; None: the file has none
-    hands: HandPoses
     source: str  # episode key: <task>/<n>
     part: str  # the root folder's name: test, part1, …
     is_drawn: bool  # not filmed: by make_mini_egodex, say
     note: str | None  # what had to be mended, in one line
-    llm_description: str | None
-    llm_description2: str | None
-    which_llm_description: int | None  # 1 or 2
-    llm_type: str | None
-    session_name: str | None
-    collector: str | None  # who recorded it: C7, …
-    environment: str | None
-    object: str | None
-    llm_verbs: list[str]
-    llm_objects: list[str]
-    description: str | None  # in newer annotations only
-    annotated_task: str | None  # the annotation's own name of the task
-    annotated_type: str | None  # in newer annotations only
-    annotator_version: float | None
+
+    # Where the source has them:
+    camera_to_world: NotRequired[NDArray[np.float32]]  # (T, 4, 4), camera axes: x right, y down, z forward
+    intrinsics: NotRequired[NDArray[np.float32]]  # (3, 3) of the source frame, pixel origin at the top-left corner
+    confidences: NotRequired[NDArray[np.float32] | None]  # (T, k) in 0..1, NaN where unknown; None: the file has none
+    hands: NotRequired[HandPoses]

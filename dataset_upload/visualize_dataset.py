@@ -22,7 +22,7 @@ from dataset_upload.errors import UsageError
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from dataset_upload.formats.rfm.finished_dataset import FinishedDataset, StoredTrajectory
+    from dataset_upload.formats.finished_dataset import FinishedDataset, StoredTrajectory
 
 
 @command("not everything is drawn")
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parse(argv)
     log_to_terminal()
-    from dataset_upload.formats.rfm.finished_dataset import open_dataset
+    from dataset_upload.formats.finished_dataset import open_dataset
 
     dataset = open_dataset(options.folder, options.name)
     out: Path = options.out or Path("visualization") / dataset.name

@@ -23,7 +23,7 @@ from conftest import Convert, Dataset, MiniEgoDex, Run, command_line
 from numpy.typing import NDArray
 from project import PROJECT
 
-from dataset_upload.dataset_loaders.egodex.actions import HAND_JOINTS
+from dataset_upload.dataset_loaders.egodex.joints import HAND_JOINTS
 from dataset_upload.mini_egodex.part import (
     FINGERTIP_RGB,
     project,

@@ -35,11 +35,10 @@ from reliability_helpers import (
     tiny_egodex,
 )
 
-from dataset_upload import conversion, pipeline
+from dataset_upload import language, pipeline
 from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.errors import StoppedError, UsageError
-from dataset_upload.formats.rfm import tables as rfm
-from dataset_upload.language import TextEncoder
+from dataset_upload.formats.rfm import encoder, shards
 from dataset_upload.storage.locks import LockedError, exclusive_lock
 from dataset_upload.video.encoding import x264_cpu
 
@@ -125,7 +124,7 @@ def test_what_another_kind_of_processor_has_added_is_told_and_kept_told(finished
 
     assert clip_cpus() == [x264_cpu()]
     replace_episode(finished.source, "add_remove_lid/70")
-    finished.convert(first=lambda: setattr(conversion, "x264_cpu", lambda: "another"))
+    finished.convert(first=lambda: setattr(encoder, "x264_cpu", lambda: "another"))
     before = identities(finished.output_dir)
     assert clip_cpus() == sorted([x264_cpu() or "", "another"])
     finished.convert()
@@ -431,7 +430,7 @@ def test_a_shard_of_each_table_lost_never_mixes_rows_and_hands(once: Finished, t
 
 def one_row_a_shard() -> None:
     """Instead of 500 MB."""
-    rfm._ROWS_PER_GROUP, rfm._SHARD_BYTES = 1, 1
+    shards._ROWS_PER_GROUP, shards._SHARD_BYTES = 1, 1
 
 
 def test_a_dataset_of_several_shards_that_grows_has_the_bytes_of_one_that_was_made_at_once(
@@ -450,19 +449,19 @@ def test_a_shard_ends_before_it_grows_over_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_per_group: int, bytes_per_group: int
 ) -> None:
     """With rows that hardly compress. Parquet's footer, some 0.1 % of a full shard, comes on top."""
-    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", rows_per_group)
-    monkeypatch.setattr(rfm, "_BYTES_PER_GROUP", bytes_per_group)
-    monkeypatch.setattr(rfm, "_SHARD_BYTES", 1_000_000)
+    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", rows_per_group)
+    monkeypatch.setattr(shards, "_BYTES_PER_GROUP", bytes_per_group)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 1_000_000)
     schema = pa.schema([("noise", pa.list_(pa.float64()))])
     rng = np.random.default_rng(0)
     rows = [pa.record_batch([pa.array([rng.random(5000)])], schema) for _ in range(100)]
-    with rfm.ShardWriter(tmp_path / "tables", schema) as writer:
+    with shards.ShardWriter(tmp_path / "tables", schema) as writer:
         for row in rows:
             writer.write(row, 1)
-    shards = sorted((tmp_path / "tables").glob("*.parquet"))
-    assert [shard.name for shard in shards] == [f"train-{n:05d}-of-00005.parquet" for n in range(5)]
-    assert all(800_000 < shard.stat().st_size < 1_010_000 for shard in shards)
-    assert pa.concat_tables(map(pq.read_table, shards)).equals(pa.Table.from_batches(rows))
+    files = sorted((tmp_path / "tables").glob("*.parquet"))
+    assert [file.name for file in files] == [f"train-{n:05d}-of-00005.parquet" for n in range(5)]
+    assert all(800_000 < shard.stat().st_size < 1_010_000 for shard in files)
+    assert pa.concat_tables(map(pq.read_table, files)).equals(pa.Table.from_batches(rows))
 
 
 # Settings ----------------------------------------------------------------------------------------------------
@@ -558,12 +557,12 @@ def test_a_damaged_card_is_noticed_before_any_work(once: Finished, tmp_path: Pat
 
 
 def test_a_sentence_model_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreadable(self: object, text: str) -> None:
+    def unreadable() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "tokenizer.json")
 
-    monkeypatch.setattr(TextEncoder, "encode", unreadable)
+    monkeypatch.setattr(language, "_checked_model_files", unreadable)
     with pytest.raises(UsageError, match=r"sentence model cannot be read: .*'tokenizer\.json'"):
-        pipeline.load_text_encoder()
+        language.check_model()
 
 
 def test_overwrite_keeps_a_dataset_of_the_same_settings(finished: Finished) -> None:

@@ -1,54 +1,57 @@
-"""Dataset loaders, found by dataset name."""
+"""Dataset loaders: which episodes there are, and how one is read.
+
+A new one is a folder beside `egodex/`, with a class that has what `DatasetLoader` asks for, and a line in `LOADERS`.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, Protocol
+
+from dataset_upload.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from dataset_upload.about import About
     from dataset_upload.config import GenerateConfig
-    from dataset_upload.trajectory import Trajectory
+    from dataset_upload.jobs import SourceState
+    from dataset_upload.trajectory import Episode, Trajectory
 
-
-class Episode(Protocol):
-    """One episode as a loader lists it, before anything is opened; picklable."""
-
-    @property
-    def key(self) -> str:
-        """Names the episode in every copy of the data: `<task>/<n>`."""
-
-    @property
-    def task_name(self) -> str:
-        """Groups episodes of one task."""
+# Where each loader's class is, by what `dataset.loader` calls it.
+LOADERS = {"egodex": "dataset_upload.dataset_loaders.egodex.loader:EgoDexLoader"}
 
 
 class DatasetLoader(Protocol):
-    """What conversion needs of a dataset; picklable, so that every worker process has its own."""
+    """What conversion needs of a dataset; picklable, so that every worker process has its own.
+
+    Its class has `from_config(config: GenerateConfig)`, which makes one and opens nothing. Raises UsageError.
+    """
+
+    @property
+    def about(self) -> About:
+        """The source: licence, citation, and which columns and joints its trajectories have."""
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules that a process imports before it forks workers: what takes long to load."""
 
     @property
     def action_names(self) -> tuple[str, ...]:
         """The names of the action columns."""
 
-    @property
-    def hand_joints(self) -> tuple[str, ...]:
-        """The names of a hand's points, in order."""
-
     def local_sources(self) -> Sequence[Path]:
         """The folders and archives on this machine that episodes are read from. Raises UsageError if there is none."""
 
-    def list_episodes(self) -> Sequence[Any]:
+    def list_episodes(self) -> Sequence[Episode]:
         """All episodes in natural order. Raises UsageError if there is none."""
 
     def only_part(self, episodes: Sequence[Any]) -> str | None:
         """The part that all episodes are of, and that their keys do not carry; None where keys carry their part."""
 
-    def source_state(self, episode: Any) -> tuple[int, tuple[int, ...]]:
-        """(bytes, modification time in ns of each) of the episode's files: another state means that they changed."""
-
-    def trajectory_id(self, episode: Any) -> str:
-        """The id that the episode's trajectory has on every machine."""
+    def source_state(self, episode: Any) -> SourceState:
+        """(bytes, version of each) of the episode's files: another state means that they changed."""
 
     def remote_bytes(self, episodes: Iterable[Any]) -> int:
         """The size of the archives elsewhere that episodes lie in; 0 if all lie on this machine."""
@@ -65,21 +68,17 @@ class DatasetLoader(Protocol):
         """
 
     def load(self, episode: Any, files: Any = None) -> Trajectory:
-        """Read one episode from what `fetch` returned; None: fetch it now. Raises as `fetch` does."""
+        """Read one episode from what `fetch` returned; None: fetch it now. Raises as `fetch` does.
+
+        The trajectory's `source` is the episode's key, its `task_name` the episode's.
+        """
 
 
 def make_loader(config: GenerateConfig) -> DatasetLoader:
-    """The loader for `dataset.dataset_name`.
-
-    A new dataset joins here, by the prefix that its names have. EgoDex, the only one so far, also answers to every
-    other name, so that a dataset may be called as its owner likes.
-    """
-    from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
-
-    path = config.dataset.dataset_path
-    return EgoDexLoader(
-        dataset_path=path if isinstance(path, str) else tuple(path),
-        dataset_name=config.dataset.dataset_name,
-        actions=tuple(config.output.actions),
-        max_frame_mismatch=config.output.max_frame_mismatch,
-    )
+    """The loader that `dataset.loader` names, for the source that the other options name. Raises UsageError."""
+    name = config.dataset.loader
+    if name not in LOADERS:
+        raise UsageError(f"--dataset.loader: {name} is none of {', '.join(LOADERS)}")
+    module, _, attribute = LOADERS[name].partition(":")
+    loader: DatasetLoader = getattr(importlib.import_module(module), attribute).from_config(config)
+    return loader

@@ -1,39 +1,82 @@
-"""Engines: where conversion runs."""
+"""Engines: where conversion runs.
+
+An engine is a function that runs jobs somewhere and yields what became of each. A new one is a module here, and a line
+in `ENGINES`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from collections.abc import Generator, Iterable
+from typing import Any, Protocol, TypeVar
 
-from dataset_upload.errors import EpisodeError
+from dataset_upload.errors import EpisodeError, UsageError
 
+# Where each engine's function is, by what `output.engine` calls it.
+ENGINES = {
+    "here": "dataset_upload.engines.in_process:run_here",
+    "processes": "dataset_upload.engines.processes:run_in_processes",
+}
+
+J = TypeVar("J", contravariant=True)
+R = TypeVar("R", covariant=True)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def run_jobs(
-    convert: Callable[[Job], Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
-) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
-    """Convert jobs; yields (job, what became of it) as they finish, in any order.
+class Work(Protocol[J, R]):
+    """What is done with each job. Picklable: each worker process uses a copy.
 
-    Args:
-        convert: picklable; raises EpisodeError for a job that cannot be done.
-        jobs: picklable; taken only a few ahead of the work.
-        num_workers: processes; -1: one per core that this process may use, 0: run here.
-        timeout_s: seconds after which a job's worker is killed; without workers nothing can time out.
-
-    Raises:
-        StoppedError: a job found that nothing can go on.
-
-    Closing the iterator kills the workers at once.
+    Attributes:
+        preload: modules that a process imports before it forks workers: what takes long to load.
     """
-    if num_workers == 0:
-        from dataset_upload.engines.in_process import run_here
 
-        return run_here(convert, jobs)
-    from dataset_upload.engines.processes import run_in_processes
+    @property
+    def preload(self) -> tuple[str, ...]: ...
 
-    if num_workers == -1:
-        num_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return run_in_processes(convert, jobs, num_workers=num_workers, timeout_s=timeout_s)
+    def fetch(self, job: J, /) -> Any:
+        """Get ready what a job needs from elsewhere; may run while another job is in work. Raises as `__call__`."""
+
+    def __call__(self, job: J, fetched: Any = None, /) -> R:
+        """Do a job.
+
+        Args:
+            fetched: what `fetch` returned; None: fetch it now.
+
+        Raises:
+            EpisodeError: why it cannot be done.
+            StoppedError: nothing can go on.
+        """
+
+
+class Engine(Protocol):
+    """Runs jobs; yields (job, what became of it) as they finish, in any order.
+
+    Raises StoppedError where a job found that nothing can go on. Closing the iterator ends all work at once.
+    """
+
+    def __call__(
+        self, work: Work[Job, Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
+    ) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
+        """Run jobs.
+
+        Args:
+            jobs: picklable; taken only a few ahead of the work.
+            num_workers: how many at a time, where the engine lets that be chosen.
+            timeout_s: seconds after which a job is given up, where the engine can.
+        """
+
+
+def find_engine(name: str, num_workers: int) -> Engine:
+    """The engine that `output.engine` names; without workers that is this process. Raises UsageError."""
+    if name not in ENGINES:
+        raise UsageError(f"--output.engine: {name} is none of {', '.join(ENGINES)}")
+    module, _, function = ENGINES["here" if num_workers == 0 else name].partition(":")
+    engine: Engine = getattr(importlib.import_module(module), function)
+    return engine
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
+from dataset_upload.engines import Work
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
 
 Job = TypeVar("Job")
@@ -13,17 +14,17 @@ Result = TypeVar("Result")
 
 
 def run_here(
-    convert: Callable[[Job], Result], jobs: Iterable[Job]
+    work: Work[Job, Result], jobs: Iterable[Job], *, num_workers: int = 0, timeout_s: float = 0.0
 ) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
-    """Convert jobs in order; yields (job, what became of it)."""
+    """Do jobs in order; nothing can time out."""
     for job in jobs:
-        yield job, attempt(convert, job)
+        yield job, attempt(work, job)
 
 
-def attempt(convert: Callable[[Job], Result], job: Job) -> Result | EpisodeError:
-    """Convert one job; whatever goes wrong with it becomes a value, so that it costs no other job."""
+def attempt(function: Callable[[Job], Result], job: Job) -> Result | EpisodeError:
+    """Do one job; whatever goes wrong with it becomes a value, so that it costs no other job."""
     try:
-        return convert(job)
+        return function(job)
     except EpisodeError as error:
         return error
     except StoppedError:

@@ -15,14 +15,14 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from dataset_upload.engines import Work, num_cores
 from dataset_upload.engines.in_process import attempt
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
 from dataset_upload.redaction import redact_output
@@ -40,13 +40,13 @@ class _Ready:
 
 
 def run_in_processes(
-    convert: Callable[[Job], Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
+    work: Work[Job, Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
 ) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
-    """Convert jobs in `num_workers` processes; yields (job, what became of it) as they finish."""
-    pool = _Pool(convert, timeout_s)
+    """Do jobs in `num_workers` processes, -1: one per core; one whose result takes over `timeout_s` is killed."""
+    pool = _Pool(work, timeout_s)
     try:
         suspects: list[Job] = []
-        for job, outcome in pool.run(jobs, num_workers):
+        for job, outcome in pool.run(jobs, num_cores() if num_workers == -1 else num_workers):
             if _is_lost(outcome):
                 suspects.append(job)
             else:
@@ -60,8 +60,8 @@ def run_in_processes(
 class _Pool:
     """Workers that are replaced when they die."""
 
-    def __init__(self, convert: Callable[[Any], Any], timeout_s: float) -> None:
-        self._convert = convert
+    def __init__(self, work: Work[Any, Any], timeout_s: float) -> None:
+        self._work = work
         self._timeout_s = timeout_s
         self._workers: list[_Worker] = []
         self._false_starts = 0
@@ -115,7 +115,7 @@ class _Pool:
                 if job is None:
                     return
                 if slot == len(self._workers):
-                    self._workers.append(_Worker(self._convert))
+                    self._workers.append(_Worker(self._work))
                 self._workers[slot].send(job, self._timeout_s)
 
     def kill(self) -> None:
@@ -127,13 +127,13 @@ class _Pool:
 class _Worker:
     """One process, and the jobs that it has been sent; it works on the first."""
 
-    def __init__(self, convert: Callable[[Any], Any]) -> None:
-        context = _context()
+    def __init__(self, work: Work[Any, Any]) -> None:
+        context = _context(work.preload)
         self.jobs: deque[Any] = deque()
         self.is_ready = False
         self.deadline = time.monotonic() + _START_TIMEOUT_S
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, convert), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
         try:
             with _interrupts_held_back():
                 self.process.start()
@@ -177,14 +177,12 @@ def _cause_of_death(exit_code: int | None) -> str:
     return signal.Signals(-exit_code).name
 
 
-def _context() -> Any:
+def _context(preload: Sequence[str]) -> Any:
     # A fork server has imported the codecs and compiled what decodes, once, and forks in milliseconds; it has no
-    # threads to fork in the middle of.
+    # threads to fork in the middle of. What it has loaded, workers share.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["dataset_upload.conversion", "dataset_upload.dataset_loaders.egodex", "dataset_upload.video.preload"]
-    )
+    context.set_forkserver_preload(list(preload))
     return context
 
 
@@ -199,30 +197,27 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _serve(connection: Connection, convert: Callable[..., Any]) -> None:
+def _serve(connection: Connection, work: Work[Any, Any]) -> None:
     """A worker's life: receive a job, send what became of it, while the next job's files are being fetched."""
     redact_output()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     fetched: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_fetch_jobs, args=(connection, convert, fetched), daemon=True).start()
+    threading.Thread(target=_fetch_jobs, args=(connection, work, fetched), daemon=True).start()
     try:
         connection.send(_Ready())
         for job, files in iter(fetched.get, None):
-            if isinstance(files, EpisodeError | StoppedError):
-                connection.send(files)
-            else:
-                connection.send(_outcome(convert if files is None else partial(convert, files=files), job))
+            failed = isinstance(files, EpisodeError | StoppedError)
+            connection.send(files if failed else _outcome(lambda job: work(job, files), job))  # noqa: B023  done at once
     except OSError:
         return  # the parent has no use for this worker any more
 
 
-def _fetch_jobs(connection: Connection, convert: Callable[..., Any], fetched: SimpleQueue[Any]) -> None:
-    """Receive jobs, and get their files ready where the converter has a `fetch` for that; None ends the queue."""
-    fetch = getattr(convert, "fetch", None)
+def _fetch_jobs(connection: Connection, work: Work[Any, Any], fetched: SimpleQueue[Any]) -> None:
+    """Receive jobs, and get ready what they need; None ends the queue."""
     try:
         while True:
             job = connection.recv()
-            fetched.put((job, _outcome(fetch, job) if fetch else None))
+            fetched.put((job, _outcome(work.fetch, job)))
     except (EOFError, OSError):
         fetched.put(None)  # the parent is gone
 

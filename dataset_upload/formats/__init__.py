@@ -1,1 +1,191 @@
-"""Formats: what comes out, and how it lies in a folder."""
+"""Formats: what comes out, and how it lies in a folder.
+
+A format says which frames it wants of a trajectory, makes a piece of it in the worker, puts pieces into their places,
+finishes the dataset, checks it, and knows what of it belongs on the Hub. A new one is a folder beside `rfm/`, with a
+class that has what `Format` asks for, and a line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dataset_upload.errors import UsageError
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dataset_upload.about import About
+    from dataset_upload.config import GenerateConfig, HubConfig
+    from dataset_upload.formats.checks import Checks
+    from dataset_upload.formats.finished_dataset import FinishedDataset
+    from dataset_upload.jobs import Job, Piece
+    from dataset_upload.ledger import Entry, Ledger
+    from dataset_upload.trajectory import Trajectory
+    from dataset_upload.video.geometry import Resize
+
+# Where each format's class is, by what `output.format` calls it.
+FORMATS = {"rfm": "dataset_upload.formats.rfm.format:RfmFormat"}
+
+
+class Encoder(Protocol):
+    """What a worker does of a format. Picklable: each worker process uses a copy."""
+
+    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
+        """Which of a trajectory's frames are wanted, ascending."""
+
+    def plan_resize(self, source: tuple[int, int]) -> Resize:
+        """What is to be done to frames of this (width, height)."""
+
+    def encode(
+        self,
+        job: Job,
+        trajectory: Trajectory,
+        indices: NDArray[np.int64],
+        resize: Resize,
+        frames: Iterator[av.VideoFrame],
+    ) -> Piece:
+        """Make the piece.
+
+        Args:
+            indices: of the frames, as `frame_indices` gave them.
+            resize: as `plan_resize` gave it.
+            frames: these frames, resized; decoded as they are asked for.
+
+        Raises:
+            EpisodeError: why there cannot be one.
+            OSError: it cannot be written.
+        """
+
+
+class DatasetWriter(Protocol):
+    """A dataset while a run writes it: what the pipeline's own process does of a format."""
+
+    def incoming_folder(self) -> AbstractContextManager[Path]:
+        """An empty folder on the dataset's disk for files that are being written; it is gone after the `with`."""
+
+    def place(self, job: Job, piece: Piece) -> None:
+        """Put a piece into its place. Nothing is computed here: this process feeds all others."""
+
+    def flush(self) -> None:
+        """Make everything that was placed outlive a power cut."""
+
+    def lost(self, entries: Iterable[Entry]) -> list[str]:
+        """The keys of those finished episodes of which something is gone, deleted by hand say."""
+
+    def finish(self, ledger: Ledger) -> None:
+        """Bring the dataset up to what the ledger says. Raises StoppedError, OSError; the next call goes on."""
+
+
+class PushPlan(Protocol):
+    """A dataset as it belongs on the Hub.
+
+    Attributes:
+        name: of the dataset.
+        media: by path in the repo, the local file of exactly these bytes: what tables name, and is sent before them.
+        tables: likewise, all else.
+    """
+
+    name: str
+    media: dict[str, Path]
+    tables: dict[str, Path]
+
+    def outdated_tables(self, remote: Iterable[str]) -> list[str]:
+        """What of the tables in the repo an earlier push of this dataset has left there."""
+
+    def outdated_media(self, remote: Iterable[str]) -> list[str]:
+        """Likewise, of the media."""
+
+    def removals(self, remote: Iterable[str]) -> list[str]:
+        """The outdated media, with folders that hold nothing else in one piece ("NAME/batch_0000/")."""
+
+
+class Format(Protocol):
+    """One way to lay out a dataset. It has no state of its own."""
+
+    name: str
+    preload: tuple[str, ...]  # modules that a process imports before it forks workers: what takes long to load
+    card: Card  # of datasets that share a folder or a repo
+
+    def settings(self, config: GenerateConfig) -> dict[str, Any]:
+        """What decides the bytes of rows and media, by the names of the options."""
+
+    def check_place(self, folder: Path) -> None:
+        """Raises UsageError where something lies in a dataset's place that must not be touched."""
+
+    def check_ready(self) -> None:
+        """Raises UsageError where something is missing that encoders need."""
+
+    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> Encoder:
+        """What workers do."""
+
+    def open_writer(
+        self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]
+    ) -> DatasetWriter:
+        """Open a dataset, which this run has locked, to write into."""
+
+    def remove(self, folder: Path) -> None:
+        """Delete a dataset but for its ledger and its lock, so that at no time what others are told of it is wrong."""
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether a folder is that of a finished dataset of this format."""
+
+    def open(self, folder: Path) -> FinishedDataset:
+        """A finished dataset, to be looked into. Nothing is read before it is asked for."""
+
+    def checks(self) -> Checks:
+        """What holds for every sound dataset."""
+
+    def push_plan(self, folder: Path, repo_id: str, options: HubConfig, work: Path) -> PushPlan:
+        """What of a finished dataset belongs on the Hub.
+
+        Args:
+            work: an empty folder for what is made for the Hub; it must stay as long as the plan is in use.
+
+        Raises:
+            UsageError: the dataset is not finished, a file is missing, or the options do not fit.
+        """
+
+
+class Card(Protocol):
+    """README.md of datasets that share a folder or a repo."""
+
+    def read(self, output_dir: Path) -> str:
+        """The card as it is; "" if there is none. Raises UsageError where it cannot be read."""
+
+    def listed(self, card: str) -> list[str]:
+        """The names of the datasets that a card makes loadable."""
+
+    def without_datasets(self, card: str) -> str:
+        """A card that lists no datasets, but keeps all else."""
+
+    def description_path(self, name: str) -> str:
+        """Where in a repo it stands what a dataset is."""
+
+    def parse(self, content: bytes, name: str) -> dict[str, Any] | None:
+        """What it says there; None where it is damaged, or another's."""
+
+    def render(
+        self, existing: str, descriptions: Sequence[dict[str, Any]], *, gone: Iterable[str], location: str
+    ) -> str:
+        """The card of these datasets, which keeps what others wrote into the existing one."""
+
+
+def find_format(name: str) -> Format:
+    """The format that `output.format` names. Raises UsageError where there is none of that name."""
+    if name not in FORMATS:
+        raise UsageError(f"--output.format: {name} is none of {', '.join(FORMATS)}")
+    module, _, attribute = FORMATS[name].partition(":")
+    format_class = getattr(importlib.import_module(module), attribute)
+    made: Format = format_class()
+    return made
+
+
+def format_of(folder: Path) -> Format | None:
+    """The format of a finished dataset by what its folder holds; None: it is no dataset."""
+    return next((each for each in map(find_format, FORMATS) if each.recognises(folder)), None)

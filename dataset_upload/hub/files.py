@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
 from huggingface_hub.hf_api import RepoFile
 
 from dataset_upload.config import HubConfig
 from dataset_upload.console.progress import progress
+from dataset_upload.dataset_folder import WORK
 from dataset_upload.errors import UsageError
-from dataset_upload.formats.rfm import dataset_info
-from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
-from dataset_upload.formats.rfm.hub_tables import (
-    write_packed_tables,
-    write_tables_without_frames_video,
-    write_viewer_tables,
-)
-from dataset_upload.formats.rfm.tables import has_frames_video
+from dataset_upload.formats import Card, PushPlan, format_of
 from dataset_upload.hub.access import HubRepo
 
 MAX_FILES_PER_REPO = 100_000
 MAX_ENTRIES_PER_FOLDER = 10_000
-
-_LOCAL = ("ledger.jsonl", "README.md")  # what of a dataset's folder is of no use elsewhere
-_CLIP = re.compile(r"[^/]+/batch_\d+/.+")
-_TABLE = re.compile(r"[^/]+/(hands/)?train-\d+-of-\d+\.parquet")
-_MAIN_TABLE = re.compile(r"[^/]+/train-\d+-of-\d+\.parquet")
 
 
 class PushedDataset(NamedTuple):
@@ -42,41 +29,36 @@ class PushedDataset(NamedTuple):
 
     Attributes:
         folder: where it lies here.
-        files: by path in the repo, the local file of exactly these bytes.
+        plan: which files make it up there.
+        cards: of its format.
     """
 
     folder: Path
-    files: dict[str, Path]
+    plan: PushPlan
+    cards: Card
+
+    def description(self) -> dict[str, Any] | None:
+        """What it says of itself; None where that is damaged."""
+        path = self.folder.parent / self.cards.description_path(self.folder.name)
+        return self.cards.parse(path.read_bytes(), self.folder.name)
 
     @property
     def work(self) -> Path:
         """Folder for what is needed only during the push."""
-        return self.folder / ".work" / "hub"
+        return _work(self.folder)
 
     @property
-    def clips(self) -> dict[str, Path]:
-        return {path: file for path, file in self.files.items() if _CLIP.fullmatch(path)}
+    def files(self) -> dict[str, Path]:
+        """By path in the repo, the local file of exactly these bytes."""
+        return {**self.plan.media, **self.plan.tables}
 
-    @property
-    def tables(self) -> dict[str, Path]:
-        """All but the clips: tables and conversion.json."""
-        return {path: file for path, file in self.files.items() if not _CLIP.fullmatch(path)}
-
-    def outdated(self, remote: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Tables, then clips, that an earlier push of this dataset has left in the repo."""
-        start = f"{self.folder.name}/"
-        others = [path for path in remote if path.startswith(start) and path not in self.files]
-        return [path for path in others if _TABLE.fullmatch(path)], [path for path in others if _CLIP.fullmatch(path)]
-
-    def removals(self, remote: Iterable[str]) -> list[str]:
-        """The outdated clips, with folders that hold nothing else in one piece ("NAME/batch_0000/")."""
-        folders_in_use = {_clip_folder(path) for path in self.files}
-        clips = self.outdated(remote)[1]
-        return sorted({path if _clip_folder(path) in folders_in_use else _clip_folder(path) for path in clips})
+    def outdated(self, remote: Collection[str]) -> list[str]:
+        """What an earlier push of this dataset has left in the repo."""
+        return [*self.plan.outdated_tables(remote), *self.plan.outdated_media(remote)]
 
 
-def _clip_folder(path: str) -> str:
-    return "/".join(path.split("/")[:2]) + "/"
+def _work(folder: Path) -> Path:
+    return folder / WORK / "hub"
 
 
 @contextmanager
@@ -91,68 +73,20 @@ def as_pushed(folders: Sequence[Path], repo: HubRepo, options: HubConfig) -> Ite
     Raises:
         UsageError: a dataset is not finished, a clip is not there, or the options do not fit the clips.
     """
-    datasets = [PushedDataset(folder, {}) for folder in folders]
+    datasets = []
     try:
-        for dataset in datasets:
-            shutil.rmtree(dataset.work, ignore_errors=True)
-            dataset.files.update(_files(dataset.folder, dataset.work / "tables", repo, options))
+        for folder in folders:
+            work = _work(folder)
+            shutil.rmtree(work, ignore_errors=True)
+            found = format_of(folder)
+            assert found is not None  # whoever lists datasets goes by that
+            datasets.append(PushedDataset(folder, found.push_plan(folder, repo.repo_id, options, work), found.card))
         yield datasets
     finally:
-        for dataset in datasets:
-            shutil.rmtree(dataset.work, ignore_errors=True)
+        for folder in folders:
+            shutil.rmtree(_work(folder), ignore_errors=True)
             with suppress(OSError):
-                dataset.work.parent.rmdir()  # empty only in a copy, which is to stay one
-
-
-def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dict[str, Path]:
-    """What is visible in the folder except the ledger, with the tables that the options ask for."""
-    root = folder.parent
-    _check_finished(folder)
-    if not any(folder.glob("train-*.parquet")):
-        raise UsageError(f"{folder} has lost its tables; run the conversion again")
-    files = {file.relative_to(root).as_posix(): file for file in _visible_files(folder) if file.name not in _LOCAL}
-    lacking = [path for path in _clips_of_rows(folder) if path not in files]
-    if lacking:
-        raise UsageError(f"{root / lacking[0]} is not there, but a row names it; run the conversion again")
-    if not (options.packed or options.viewer_video or has_frames_video(folder)):
-        return files
-
-    description = dataset_info.read(folder)
-    use_video = description is None or description["settings"]["use_video"]
-    if options.packed:
-        write_packed_tables(folder, tables, use_video=use_video)
-        files = {path: file for path, file in files.items() if not _CLIP.fullmatch(path)}
-    elif not options.viewer_video:
-        write_tables_without_frames_video(folder, tables)
-    elif use_video:
-        write_viewer_tables(folder, tables, repo_id=repo.repo_id)
-    else:
-        raise UsageError(f"--hub.viewer_video: the clips of {folder} are no videos; --hub.packed=true shows JPEGs, too")
-    files = {path: file for path, file in files.items() if not _MAIN_TABLE.fullmatch(path)}
-    return {**files, **{f"{folder.name}/{shard.name}": shard for shard in sorted(tables.glob("*.parquet"))}}
-
-
-def _check_finished(folder: Path) -> None:
-    """Raises UsageError where an interrupted run has left clips or shards that do not belong together."""
-    dataset = FinishedDataset(folder.parent, folder.name)
-    if dataset.is_copy:
-        return
-    description = dataset_info.read(folder)  # None if a power cut has damaged it
-    if description is None or dataset.ledger_digest() != description["rows"] or (folder / ".work" / "swap").exists():
-        raise UsageError(f"{folder} is not finished, its last run was interrupted; run the conversion again")
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith("."):
-            yield from _visible_files(path) if path.is_dir() else [path]
-
-
-def _clips_of_rows(folder: Path) -> Iterator[str]:
-    """The paths of all clips, or of their JPEGs, that the main table names."""
-    for shard in sorted(folder.glob("train-*.parquet")):
-        for frames in pq.read_table(shard, columns=["frames"])["frames"].to_pylist():
-            yield from [frames] if isinstance(frames, str) else frames
+                (folder / WORK).rmdir()  # empty only in a copy, which is to stay one
 
 
 def list_files(repo: HubRepo, revision: str = "main") -> dict[str, RepoFile]:

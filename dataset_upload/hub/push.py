@@ -21,11 +21,9 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_ba
 
 from dataset_upload.config import HubConfig, check_hub_options
 from dataset_upload.console.logs import logger
+from dataset_upload.dataset_folder import LEDGER, LOCK, WORK, has_been_written
 from dataset_upload.errors import UsageError
-from dataset_upload.formats.rfm import dataset_info
-from dataset_upload.formats.rfm.card import FILE_NAME as CARD
-from dataset_upload.formats.rfm.card import listed_datasets, read_card, render_card, without_datasets
-from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
+from dataset_upload.formats import Card, format_of
 from dataset_upload.hub.access import (
     CONFLICT,
     HubRepo,
@@ -38,6 +36,8 @@ from dataset_upload.hub.access import (
 )
 from dataset_upload.hub.files import PushedDataset, as_pushed, check_limits, differences, list_files
 from dataset_upload.storage.locks import LockedError, exclusive_lock
+
+CARD = "README.md"  # which the Hub shows
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ def _send(repo: HubRepo, dataset: PushedDataset, paths: Iterable[str], what: str
 def _send_clips(repo: HubRepo, dataset: PushedDataset) -> int:
     """Send the clips that the repo lacks; returns how many."""
     remote = list_files(repo)
-    lacking = differences(dataset.clips, remote, "Comparing clips")
+    lacking = differences(dataset.plan.media, remote, "Comparing clips")
     if not lacking.keys().isdisjoint(remote):  # until the tables follow, old rows have new clips
         _take_off_card(repo, dataset)
     if lacking:
@@ -138,8 +138,8 @@ def _send_clips(repo: HubRepo, dataset: PushedDataset) -> int:
 def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
     """Send the tables that the repo lacks, by the commit that removes outdated ones; returns how many were sent."""
     remote = list_files(repo)
-    lacking = differences(dataset.tables, remote, "Comparing tables")
-    outdated, _ = dataset.outdated(remote)
+    lacking = differences(dataset.plan.tables, remote, "Comparing tables")
+    outdated = dataset.plan.outdated_tables(remote)
     if lacking or outdated:
         _send(repo, dataset, lacking, "Tables", outdated)
     return len(lacking)
@@ -148,13 +148,15 @@ def _send_tables(repo: HubRepo, dataset: PushedDataset) -> int:
 def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> tuple[str, str]:
     """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
     card = _read_card(repo, revision)
-    base = without_datasets(read_card(datasets[0].folder.parent)) if card is None else card
-    descriptions = {dataset.folder.name: dataset_info.read(dataset.folder) for dataset in datasets}
-    return card or "", _with_datasets(repo, base, revision, descriptions)
+    cards = datasets[0].cards
+    base = cards.without_datasets(cards.read(datasets[0].folder.parent)) if card is None else card
+    descriptions = {dataset.folder.name: dataset.description() for dataset in datasets}
+    return card or "", _with_datasets(repo, cards, base, revision, descriptions)
 
 
 def _with_datasets(
     repo: HubRepo,
+    cards: Card,
     card: str,
     revision: str,
     descriptions: dict[str, dict[str, Any] | None],
@@ -162,21 +164,21 @@ def _with_datasets(
     without: Sequence[str] = (),
 ) -> str:
     """A card with these datasets, by name, beside those that it lists already and that are still in the repo."""
-    names = [name for name in listed_datasets(card) if name not in descriptions and name not in without]
-    contents = {name: _read(repo, f"{name}/{dataset_info.FILE_NAME}", revision) for name in names}
-    others = {name: dataset_info.parse(content, name) for name, content in contents.items() if content is not None}
+    names = [name for name in cards.listed(card) if name not in descriptions and name not in without]
+    contents = {name: _read(repo, cards.description_path(name), revision) for name in names}
+    others = {name: cards.parse(content, name) for name, content in contents.items() if content is not None}
     gone = [*without, *sorted(contents.keys() - others.keys())]
     listed = descriptions | others
     known = [description for _, description in sorted(listed.items()) if description is not None]
-    return render_card(card, known, gone=gone, location=repo.repo_id)
+    return cards.render(card, known, gone=gone, location=repo.repo_id)
 
 
 def _take_off_card(repo: HubRepo, dataset: PushedDataset) -> None:
     """Have the repo's card name a dataset no longer, so that nobody loads it while it is not whole."""
     revision = _head(repo)
     card = _read_card(repo, revision)
-    if card is not None and dataset.folder.name in listed_datasets(card):
-        shortened = _with_datasets(repo, card, revision, {}, without=[dataset.folder.name])
+    if card is not None and dataset.folder.name in dataset.cards.listed(card):
+        shortened = _with_datasets(repo, dataset.cards, card, revision, {}, without=[dataset.folder.name])
         repo.api.create_commit(
             repo.repo_id,
             [CommitOperationAdd(CARD, shortened.encode())],
@@ -192,7 +194,7 @@ def _send_card(repo: HubRepo, datasets: Sequence[PushedDataset]) -> str:
     remote = list_files(repo, revision)
     operations: list[CommitOperationAdd | CommitOperationDelete] = []
     for dataset in datasets:
-        operations += [CommitOperationDelete(path) for path in dataset.removals(remote)]
+        operations += [CommitOperationDelete(path) for path in dataset.plan.removals(remote)]
     card, wanted = _merge_cards(repo, datasets, revision)
     if card != wanted:
         operations.append(CommitOperationAdd(CARD, wanted.encode()))
@@ -215,8 +217,7 @@ def _verify(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> 
     remote = list_files(repo, revision)
     found = differences(files, remote, "Verifying")
     for dataset in datasets:
-        tables, clips = dataset.outdated(remote)
-        found |= dict.fromkeys([*tables, *clips], "is left over from an earlier push")
+        found |= dict.fromkeys(dataset.outdated(remote), "is left over from an earlier push")
     card, wanted_card = _merge_cards(repo, datasets, revision)
     if card != wanted_card:
         found[CARD] = "says something else of these datasets"
@@ -250,7 +251,7 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
     with hub_errors(f"The push to {repo.repo_id} did not complete"), as_pushed(folders, repo, options) as datasets:
         remote = set(list_files(repo)) if exists(repo) else {".gitattributes"}  # which the Hub itself puts there
         for dataset in datasets:
-            remote = remote.difference(*dataset.outdated(remote)).union(dataset.files)
+            remote = remote.difference(dataset.outdated(remote)).union(dataset.files)
         check_limits(remote | {CARD}, repo.repo_id, packed=options.packed)
         make_repo(repo, options)
 
@@ -293,7 +294,7 @@ def push_or_verify(folder: Path, options: HubConfig, *, verify_only: bool) -> in
     folders = _datasets(Path(os.path.abspath(folder.expanduser())))
     with ExitStack() as locks:
         for each in folders:
-            if not FinishedDataset(each.parent, each.name).is_copy:  # on which no run is ever at work
+            if has_been_written(each):  # on a copy from the Hub no run is ever at work
                 locks.enter_context(_lock(each))
         if verify_only:
             return verify(find_repo(options), folders, options)
@@ -303,20 +304,25 @@ def push_or_verify(folder: Path, options: HubConfig, *, verify_only: bool) -> in
 def _datasets(folder: Path) -> list[Path]:
     """The folders of the datasets below an output folder, or this one alone. Raises UsageError where there is none."""
     candidates = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
-    found = [path for path in candidates if (path / dataset_info.FILE_NAME).exists()]
+    found = [path for path in candidates if _is_described(path)]
     if not found:
-        raise UsageError(f"{folder} holds no finished dataset (no NAME/{dataset_info.FILE_NAME}); convert one first")
+        raise UsageError(f"{folder} holds no finished dataset (no NAME/conversion.json); convert one first")
     for path in candidates:
-        if path not in found and (path / "ledger.jsonl").exists():
+        if path not in found and (path / LEDGER).exists():
             logger.warning(f"Warning: {path} is left out: its conversion is not finished")
     return found
+
+
+def _is_described(folder: Path) -> bool:
+    found = format_of(folder)
+    return found is not None and (folder.parent / found.card.description_path(folder.name)).exists()
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     try:
-        (folder / ".work").mkdir(exist_ok=True)
-        with exclusive_lock(folder / ".work" / "lock", wait=False):
+        (folder / WORK).mkdir(exist_ok=True)
+        with exclusive_lock(folder / WORK / LOCK, wait=False):
             yield
     except LockedError as error:
         raise UsageError(f"another run is at work on {folder}; wait for it") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_upload.formats.rfm.finished_dataset import SIDES, Array, StoredTrajectory
+from dataset_upload.formats.finished_dataset import SIDES, Array, StoredTrajectory
 from dataset_upload.visualization.skeleton import hand_pixels
 
 JUMP_SPEED = 3.0  # metres a second between kept frames: working hands seldom pass 2, a tracker that slips does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -26,3 +27,16 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def flush_media(path: Path) -> tuple[int, str]:
+    """Make a file, or all files of a folder, outlive a power cut; returns their size in bytes and their SHA-256."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    num_bytes, digest = 0, hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            data = handle.read()
+            os.fsync(handle.fileno())
+        num_bytes += len(data)
+        digest.update(data)
+    return num_bytes, digest.hexdigest()

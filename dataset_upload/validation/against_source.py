@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.console.progress import progress
-from dataset_upload.formats.rfm.finished_dataset import FinishedDataset, StoredTrajectory
+from dataset_upload.formats.finished_dataset import FinishedDataset, StoredTrajectory
 from dataset_upload.validation.findings import Finding, describe
 from dataset_upload.validation.source_files import SourceFiles
 from dataset_upload.validation.source_pictures import SourceVideo, compare_pictures, placement

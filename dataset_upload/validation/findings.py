@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dataset_upload.errors import one_line
-from dataset_upload.formats.rfm import dataset_checks, trajectory_checks
-from dataset_upload.formats.rfm.dataset_checks import DATASET_CHECKS
-from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
-from dataset_upload.formats.rfm.trajectory_checks import TRAJECTORY_CHECKS, Case
+from dataset_upload.formats.checks import Check, Checks
+from dataset_upload.formats.finished_dataset import FinishedDataset
 
-_NEED_LEDGER = {check.__name__ for check in (*dataset_checks.NEED_LEDGER, *trajectory_checks.NEED_LEDGER)}
 _OFFENDERS_SHOWN = 5
 
 
@@ -36,8 +33,7 @@ class Finding:
     offenders: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, check: Callable[..., object], dataset: FinishedDataset) -> Finding:
-        skip = dataset.is_copy and check.__name__ in _NEED_LEDGER
+    def of(cls, check: Check, *, skip: bool) -> Finding:
         return cls(check.__name__, (check.__doc__ or "").splitlines()[0].rstrip("."), "skip" if skip else "pass")
 
     def add(self, offenders: Iterator[str], where: str = "") -> None:
@@ -58,30 +54,35 @@ class Finding:
             self.offenders.append(offender)
 
 
-def validate(dataset: FinishedDataset, sample_size: int | None) -> Iterator[Finding]:
+def validate(dataset: FinishedDataset, checks: Checks, sample_size: int | None) -> Iterator[Finding]:
     """Run every check.
 
     Args:
         dataset: to check.
+        checks: of its format.
         sample_size: how many trajectories to look into; None: all.
 
     Yields:
         A finding for each check, those of the whole dataset first.
     """
-    for check in DATASET_CHECKS:
-        finding = Finding.of(check, dataset)
+    for check in checks.of_dataset:
+        finding = Finding.of(check, skip=_is_skipped(check, checks, dataset))
         finding.add(check(dataset))
         yield finding
-    yield from _look_into_trajectories(dataset, sample_size)
+    yield from _look_into_trajectories(dataset, checks, sample_size)
 
 
-def _look_into_trajectories(dataset: FinishedDataset, sample_size: int | None) -> list[Finding]:
+def _is_skipped(check: Check, checks: Checks, dataset: FinishedDataset) -> bool:
+    return dataset.is_copy and check.__name__ in checks.need_ledger
+
+
+def _look_into_trajectories(dataset: FinishedDataset, checks: Checks, sample_size: int | None) -> list[Finding]:
     """The findings of the checks of single trajectories; each trajectory is read, and its clip decoded, once."""
-    findings = [Finding.of(check, dataset) for check in TRAJECTORY_CHECKS]
+    findings = [Finding.of(check, skip=_is_skipped(check, checks, dataset)) for check in checks.of_trajectory]
     try:
         for trajectory in dataset.trajectories(None if sample_size is None else dataset.spread(sample_size)):
-            case = Case(dataset, trajectory)
-            for check, finding in zip(TRAJECTORY_CHECKS, findings, strict=True):
+            case = checks.case(dataset, trajectory)
+            for check, finding in zip(checks.of_trajectory, findings, strict=True):
                 finding.add(check(case), where=f"{trajectory.source}: ")
     except Exception as error:  # the tables cannot be read: nobody knows whether anything holds
         for finding in findings:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dataset_upload.formats.rfm.finished_dataset import Array, StoredTrajectory
+from dataset_upload.formats.finished_dataset import Array, StoredTrajectory
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.visualization.skeleton import (
     FINGERS,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dataset_upload.formats.rfm.finished_dataset import SIDES, StoredTrajectory
+from dataset_upload.formats.finished_dataset import SIDES, StoredTrajectory
 from dataset_upload.quality.measures import speeds
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.errors import one_line
-from dataset_upload.formats.rfm.finished_dataset import Array, FinishedDataset, StoredTrajectory
-from dataset_upload.formats.rfm.tables import clip_path
+from dataset_upload.formats.finished_dataset import Array, FinishedDataset, StoredTrajectory
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.quality import measures
 from dataset_upload.storage.whole_file import write_whole
@@ -88,7 +87,6 @@ def describe(
         for entry in dataset.ledger.values()
         if entry.status != DONE
     ]
-    tables = [*dataset.shards(), *dataset.shards("hands")]
     texts = sorted({fact["task"] for fact in facts})
     folders = sorted({fact["folder"] for fact in facts})
     number_of_text = {text: number for number, text in enumerate(texts)}
@@ -103,7 +101,10 @@ def describe(
             **{status: dataset.description["counts"][status] for status in (SKIPPED, FAILED)},
             NOT_DRAWN: {"": len(undrawn)} if undrawn else {},
         },
-        "bytes": {**dataset.description["bytes"], "tables": sum(table.stat().st_size for table in tables)},
+        "bytes": {
+            **dataset.description["bytes"],
+            "tables": sum(table.stat().st_size for table in dataset.table_files()),
+        },
         "limits": {
             "jumpSpeed": measures.JUMP_SPEED,
             "stillRadius": measures.STILL_RADIUS,
@@ -137,7 +138,12 @@ def render_page(data: dict[str, Any]) -> str:
 
 def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, folder: Path, fps: int) -> dict[str, Any]:
     """Write a trajectory's files into the report; returns what the page says of it."""
-    media = folder / clip_path("media", trajectory.clip_number, use_video=True)
+    media = (
+        folder
+        / "media"
+        / f"batch_{trajectory.clip_number // 1000:04d}"
+        / f"trajectory_{trajectory.clip_number:04d}.mp4"
+    )
     media.parent.mkdir(parents=True, exist_ok=True)
     middle = len(trajectory.times) // 2
     pixels = hand_pixels(trajectory)

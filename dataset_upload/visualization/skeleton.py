@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_upload.formats.rfm.finished_dataset import Array, StoredTrajectory
+from dataset_upload.formats.finished_dataset import Array, StoredTrajectory
 
 # The joints of each finger from the wrist to the tip, as positions in the sidecar's 25 points.
 FINGERS = (

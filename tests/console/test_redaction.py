@@ -15,12 +15,12 @@ import pytest
 from archives import STORED, pack
 from hub_client import Client
 from hub_server import WRITE_TOKEN, HubServer
-from misbehaving import complain
+from misbehaving import Complain
 from project import PROJECT
 from range_server import Fault, RangeServer, serving
 from reliability_helpers import fork_convert, outcomes, tiny_egodex
 
-from dataset_upload.engines import run_jobs
+from dataset_upload.engines.processes import run_in_processes
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 from dataset_upload.redaction import redact
 from dataset_upload.storage import retries
@@ -245,5 +245,5 @@ fail("main")
 
 
 def test_what_a_worker_prints(capfd: pytest.CaptureFixture[str]) -> None:
-    list(run_jobs(complain, [f"http://{LOGIN}host/test.zip{QUERY}"], num_workers=1, timeout_s=60))
+    list(run_in_processes(Complain(), [f"http://{LOGIN}host/test.zip{QUERY}"], num_workers=1, timeout_s=60))
     assert capfd.readouterr().err == "http://host/test.zip\n"

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from misbehaving import CannotStart, Do, Doing, Heavy, loaded_modules
+from misbehaving import CannotStart, Do, Doing, Heavy
 from project import PROJECT
 from reliability_helpers import children, is_alive, wait_until
 
-from dataset_upload.engines import run_jobs
+from dataset_upload.engines import find_engine
+from dataset_upload.engines.processes import run_in_processes
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
 
 
@@ -31,7 +32,8 @@ def jobs(count: int, *misbehaving: Doing, seconds: float = 0.0) -> list[Doing]:
 
 def run(do: Do, listed: list[Doing], workers: int, timeout_s: float = 60) -> dict[str, str | EpisodeError]:
     """What became of each job; fails if one is missing or comes twice."""
-    outcomes = list(run_jobs(do, listed, num_workers=workers, timeout_s=timeout_s))
+    engine = find_engine("processes", workers)
+    outcomes = list(engine(do, listed, num_workers=workers, timeout_s=timeout_s))
     assert sorted(job.name for job, _ in outcomes) == sorted(job.name for job in listed)
     return {job.name: outcome for job, outcome in outcomes}
 
@@ -93,7 +95,7 @@ def test_jobs_are_taken_only_a_few_ahead_of_the_work(do: Do, workers: int) -> No
             assert taken - finished <= 2 * max(workers, 1) + 1
             yield job
 
-    for _ in run_jobs(do, source(), num_workers=workers, timeout_s=60):
+    for _ in find_engine("processes", workers)(do, source(), num_workers=workers, timeout_s=60):
         finished += 1
     assert taken == finished == 30
 
@@ -178,7 +180,7 @@ def test_a_worker_that_somebody_kills_costs_nothing(do: Do) -> None:
 def test_a_worker_that_is_killed_while_it_sends_its_result_costs_nothing(tmp_path: Path) -> None:
     """40 MB do not fit into the pipe: the worker hangs in the middle of sending them until this process reads."""
     heavy = Heavy(tmp_path / "first")
-    outcomes: Any = run_jobs(heavy, [1, 2, 3], num_workers=1, timeout_s=60)  # type: ignore[arg-type]
+    outcomes: Any = run_in_processes(heavy, [1, 2, 3], num_workers=1, timeout_s=60)
     first = next(outcomes)
     assert wait_until(lambda: (tmp_path / "first").exists())
     time.sleep(0.2)
@@ -188,7 +190,7 @@ def test_a_worker_that_is_killed_while_it_sends_its_result_costs_nothing(tmp_pat
 
 def test_a_run_stops_when_workers_do_not_even_start() -> None:
     with pytest.raises(StoppedError, match=r"die as they start; try --output\.num_workers=0"):
-        list(run_jobs(CannotStart(), range(100), num_workers=2, timeout_s=60))
+        list(run_in_processes(CannotStart(), range(100), num_workers=2, timeout_s=60))
 
 
 # The end -----------------------------------------------------------------------------------------------------
@@ -200,7 +202,8 @@ def test_a_finished_run_leaves_no_worker(do: Do) -> None:
 
 
 def test_closing_kills_the_workers_at_once_whatever_they_do(do: Do) -> None:
-    outcomes = run_jobs(do, [Doing("quick"), *jobs(4, Doing("bad", "hang"), seconds=30)], num_workers=2, timeout_s=600)
+    listed = [Doing("quick"), *jobs(4, Doing("bad", "hang"), seconds=30)]
+    outcomes = run_in_processes(do, listed, num_workers=2, timeout_s=600)
     next(outcomes)
     assert wait_until(lambda: len(do.attempts()) == 3)
     start = time.monotonic()
@@ -211,8 +214,9 @@ def test_closing_kills_the_workers_at_once_whatever_they_do(do: Do) -> None:
 
 def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -> None:
     script = (
-        "from misbehaving import *; from dataset_upload.engines import run_jobs; import sys\n"
-        "list(run_jobs(Do(Path(sys.argv[1])), [Doing('a', 'hang'), Doing('b', 'hang')], num_workers=2, timeout_s=600))"
+        "from misbehaving import *; from dataset_upload.engines.processes import run_in_processes; import sys\n"
+        "listed = [Doing('a', 'hang'), Doing('b', 'hang')]\n"
+        "list(run_in_processes(Do(Path(sys.argv[1])), listed, num_workers=2, timeout_s=600))"
     )
     path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
     command = [sys.executable, "-c", script, str(tmp_path / "attempts")]
@@ -224,8 +228,15 @@ def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -
     assert wait_until(lambda: not any(map(is_alive, family)), seconds=5)
 
 
-def test_workers_load_neither_the_sentence_model_nor_the_datasets_library() -> None:
-    ((_, modules),) = run_jobs(loaded_modules, [0], num_workers=1, timeout_s=60)
-    assert not isinstance(modules, EpisodeError)
-    assert "dataset_upload.conversion" in modules
-    assert not {"datasets", "pyarrow", "pandas", "tokenizers", "torch", "huggingface_hub"} & set(modules)
+def test_workers_have_what_was_to_be_loaded_before_they_were_forked_and_nothing_of_no_use() -> None:
+    script = (
+        "from misbehaving import *; from dataset_upload.engines.processes import run_in_processes\n"
+        "work = LoadedModules(); work.preload = ('dataset_upload.formats.rfm.encoder',)\n"
+        "((_, modules),) = run_in_processes(work, [0], num_workers=1, timeout_s=60); print(*modules)"
+    )
+    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": path}
+    modules = set(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split())
+    assert "dataset_upload.formats.rfm.encoder" in modules
+    assert not {"datasets", "pandas", "torch", "huggingface_hub"} & modules

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dataset_upload.conversion import Conversion, Converter, Job
+from dataset_upload.conversion import Conversion
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
+from dataset_upload.jobs import Job, Piece
 
 
 class Doing(NamedTuple):
@@ -31,13 +32,22 @@ class Attempt(NamedTuple):
     end: float | None  # None: it never came to its end
 
 
-class Do:
+class NothingToFetch:
+    """What engines ask of every converter."""
+
+    preload: tuple[str, ...] = ()
+
+    def fetch(self, job: Any) -> None:
+        return None
+
+
+class Do(NothingToFetch):
     """A converter for the engines that does what each job says and keeps a log of its attempts."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
 
-    def __call__(self, job: Doing) -> str:
+    def __call__(self, job: Doing, fetched: Any = None) -> str:
         act = job.first if not self.attempts(job.name) else job.later or job.first
         self._write("start", job.name)
         time.sleep(job.seconds)
@@ -86,10 +96,10 @@ _ACTS: dict[str, Callable[[], object]] = {
 }
 
 
-class Misbehaving(Converter):
+class Misbehaving(Conversion):
     """The real converter, but an episode of a task that is called like an act meets with it."""
 
-    def __call__(self, job: Job, files: Any = None) -> Conversion:
+    def __call__(self, job: Job, files: Any = None) -> Piece:
         if job.episode.task_name in _ACTS:
             _ACTS[job.episode.task_name]()
         return super().__call__(job, files)
@@ -100,36 +110,41 @@ def convert_misbehaving() -> int:
     from dataset_upload import pipeline
     from dataset_upload.generate_hf_dataset import main
 
-    vars(pipeline)["Converter"] = Misbehaving
+    vars(pipeline)["Conversion"] = Misbehaving
     return main()
 
 
-class CannotStart:
+class CannotStart(NothingToFetch):
     """A converter that kills the worker which receives it."""
 
-    def __call__(self, job: Any) -> None:
+    def __call__(self, job: Any, fetched: Any = None) -> None:
         raise AssertionError("no worker should live to call this")
 
     def __reduce__(self) -> tuple[Callable[[int], None], Sequence[int]]:
         return os._exit, (1,)
 
 
-class Heavy(NamedTuple):
+class Heavy(NothingToFetch):
     """A converter whose results are too large for a pipe; the worker that makes the first leaves its process id."""
 
-    note: Path
+    def __init__(self, note: Path) -> None:
+        self._note = note
 
-    def __call__(self, job: int) -> bytes:
-        if not self.note.exists():
-            self.note.write_text(str(os.getpid()))
+    def __call__(self, job: int, fetched: Any = None) -> bytes:
+        if not self._note.exists():
+            self._note.write_text(str(os.getpid()))
         return bytes(40_000_000)
 
 
-def loaded_modules(job: object) -> list[str]:
+class LoadedModules(NothingToFetch):
     """A converter that says what its worker has imported."""
-    return sorted(sys.modules)
+
+    def __call__(self, job: object, fetched: Any = None) -> list[str]:
+        return sorted(sys.modules)
 
 
-def complain(line: str) -> None:
+class Complain(NothingToFetch):
     """A converter that prints what it is told."""
-    print(line, file=sys.stderr)
+
+    def __call__(self, line: str, fetched: Any = None) -> None:
+        print(line, file=sys.stderr)

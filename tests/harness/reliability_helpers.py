@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pytest
 
-from dataset_upload import pipeline
+from dataset_upload import language
 from dataset_upload.config import parse_config
 from dataset_upload.generate_hf_dataset import main
 from dataset_upload.language import LanguageModelError, TextEncoder
@@ -98,7 +98,7 @@ class ForkedRun(NamedTuple):
 @cache
 def text_encoder() -> TextEncoder:
     """The sentence model, loaded once; skips the test where its weights are not to be had."""
-    encoder = TextEncoder()
+    encoder = language.text_encoder()
     try:
         encoder.encode("")
         pa.array([""])  # makes pyarrow load pandas, which takes as long; parsing loads draccus
@@ -125,10 +125,9 @@ def fork_convert(
     source: Path | str, output_dir: Path, *more: str, name: str = NAME, first: Callable[[], object] = lambda: None
 ) -> ForkedRun:
     """Run the command in a fork of this process; `first` runs in the fork before it."""
-    encoder = text_encoder()
+    text_encoder()
 
     def convert() -> int:
-        pipeline.load_text_encoder = lambda: encoder
         first()
         return main(options(source, output_dir, *more, name=name))
 

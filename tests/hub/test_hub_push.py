@@ -24,7 +24,7 @@ from hub_client import (
 )
 from hub_server import File, HubServer
 
-from dataset_upload.formats.rfm.card import listed_datasets
+from dataset_upload.formats.rfm.card import listed
 from dataset_upload.ledger import Ledger
 
 UPLOADS = r"POST /v1/(xorbs|shards)|PUT /lfs|/commit/"
@@ -360,7 +360,7 @@ def test_a_damaged_description_in_the_repo_harms_no_other_dataset(hub: HubServer
     files[f"{SUBSETS[1]}/conversion.json"] = File(b"\xff[[", None)
     run = client.push(output / SUBSETS[0])
     assert run.exit_code == 0, run.stderr
-    assert listed_datasets(remote_files(hub)["README.md"].decode()) == [*SUBSETS]
+    assert listed(remote_files(hub)["README.md"].decode()) == [*SUBSETS]
 
 
 def test_a_dataset_without_tables_yet_is_left_out_and_named(hub: HubServer, client: Client, output: Path) -> None:
@@ -395,7 +395,7 @@ def test_a_folder_without_datasets_is_refused(client: Client, tmp_path: Path) ->
 def test_too_many_files_are_noticed_before_the_push(
     hub: HubServer, client: Client, output: Path, limit: str, says: str
 ) -> None:
-    lower_limit = f"from dataset_upload import hub_files; hub_files.{limit}; "
+    lower_limit = f"from dataset_upload.hub import files; files.{limit}; "
     lower_limit += "import sys; from dataset_upload.hub.__main__ import main; sys.exit(main())"
     run = client.run("-c", lower_limit, "--push", output / SUBSETS[0], REPO)
     assert run.exit_code == 2

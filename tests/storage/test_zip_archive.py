@@ -21,10 +21,10 @@ from conftest import MiniEgoDex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_upload.conversion import Job
 from dataset_upload.dataset_loaders.egodex import archive as egodex_archive
 from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, list_episodes, source_state
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
+from dataset_upload.jobs import Job
 from dataset_upload.storage import byte_source
 from dataset_upload.storage.zip_archive import ZipMember
 from dataset_upload.video.decoding import VideoFrames
@@ -235,7 +235,7 @@ def test_an_episode_takes_little_memory_and_less_when_it_is_handed_to_a_worker(t
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept_bytes / len(episodes) < 1500
-    job = Job(episodes[-1], episodes[-1].key, 49_999, "egodex_part1/batch_0049/trajectory_49999.mp4", (1, (1,)))
+    job = Job(episodes[-1], episodes[-1].key, 49_999, (1, (1,)))
     assert len(pickle.dumps(job)) < 1000
 
 

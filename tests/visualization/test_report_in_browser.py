@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from dataset_upload.formats.rfm.finished_dataset import open_dataset
+from dataset_upload.formats.finished_dataset import open_dataset
 from dataset_upload.mini_egodex.part import read_frame_number
 from dataset_upload.visualization.report import build_report, render_page
 from dataset_upload.visualization.skeleton import hand_pixels

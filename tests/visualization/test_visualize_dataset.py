@@ -19,7 +19,8 @@ from conftest import Convert, Dataset, MiniEgoDex
 from PIL import Image
 from rerun.chunk import RrdReader
 
-from dataset_upload.formats.rfm.finished_dataset import Array, FinishedDataset, StoredTrajectory, open_dataset
+from dataset_upload.formats.finished_dataset import Array, FinishedDataset, open_dataset
+from dataset_upload.formats.rfm.finished_dataset import RfmTrajectory
 from dataset_upload.ledger import Entry
 from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
 from dataset_upload.quality.measures import measure, speeds
@@ -43,8 +44,9 @@ def dataset(converted: Dataset) -> FinishedDataset:
 
 
 @pytest.fixture(scope="module")
-def trajectory(dataset: FinishedDataset) -> StoredTrajectory:
+def trajectory(dataset: FinishedDataset) -> RfmTrajectory:
     (first,) = dataset.trajectories([0])
+    assert isinstance(first, RfmTrajectory)
     return first
 
 
@@ -78,7 +80,7 @@ def share_of_right_colours(frames: np.ndarray[Any, np.dtype[np.uint8]], pixels: 
     return float(np.mean(right))
 
 
-def test_hands_are_drawn_at_their_pixels_in_their_colours(trajectory: StoredTrajectory) -> None:
+def test_hands_are_drawn_at_their_pixels_in_their_colours(trajectory: RfmTrajectory) -> None:
     black = np.zeros((256, 256, 3), np.uint8)
     joints = hand_pixels(trajectory)[:, 0]
     picture = np.asarray(draw_hands(black, joints, trajectory.intrinsics, 512))
@@ -104,11 +106,11 @@ def test_each_finger_starts_at_the_wrist_and_all_joints_are_drawn() -> None:
     assert {finger[0] for finger in FINGERS} == {0}
 
 
-def test_the_true_aspect_is_that_of_the_source(trajectory: StoredTrajectory) -> None:
+def test_the_true_aspect_is_that_of_the_source(trajectory: RfmTrajectory) -> None:
     assert true_aspect(256, 256, trajectory.intrinsics) == pytest.approx(16 / 9, rel=1e-3)
 
 
-def test_frames_asked_for_are_drawn_and_no_others(trajectory: StoredTrajectory) -> None:
+def test_frames_asked_for_are_drawn_and_no_others(trajectory: RfmTrajectory) -> None:
     """Mini episodes show each frame's number in the source."""
     drawn = [read_frame_number(np.asarray(picture)) for picture in overlays(trajectory, 256, only={0, 5, 19})]
     assert drawn == [trajectory.row["frame_indices"][number] for number in (0, 5, 19)]
@@ -144,9 +146,7 @@ def test_a_sheet_shows_twelve_frames_with_skeletons(drawn: Path) -> None:
     assert not np.array_equal(cells[0], cells[-1])
 
 
-def test_a_video_plays_in_browsers_and_takes_as_long_as_what_it_shows(
-    drawn: Path, trajectory: StoredTrajectory
-) -> None:
+def test_a_video_plays_in_browsers_and_takes_as_long_as_what_it_shows(drawn: Path, trajectory: RfmTrajectory) -> None:
     video = drawn / f"{trajectory.source.replace('/', '_')}_overlay.mp4"
     content = video.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
@@ -184,16 +184,16 @@ def test_a_clip_of_one_frame_and_clips_of_jpegs_are_drawn(mini: MiniEgoDex, conv
 # Measures
 
 
-def moved(trajectory: StoredTrajectory, **columns: Any) -> StoredTrajectory:
-    return StoredTrajectory(trajectory.number, {**trajectory.row, **columns}, trajectory.root)
+def moved(trajectory: RfmTrajectory, **columns: Any) -> RfmTrajectory:
+    return RfmTrajectory(trajectory.number, {**trajectory.row, **columns}, trajectory.root)
 
 
-def test_an_ordinary_trajectory_has_no_remarks(trajectory: StoredTrajectory) -> None:
+def test_an_ordinary_trajectory_has_no_remarks(trajectory: RfmTrajectory) -> None:
     times = np.linspace(0, 10, len(trajectory.times)).tolist()
     assert measure(moved(trajectory, timestamps=times), (256, 256)).remarks == ()
 
 
-def test_a_hand_that_jumps_is_remarked_on(trajectory: StoredTrajectory) -> None:
+def test_a_hand_that_jumps_is_remarked_on(trajectory: RfmTrajectory) -> None:
     hand = trajectory.hands[1].copy()
     hand[5:] += [0.0, 0.0, -0.9]
     slow = np.linspace(0, 5, len(hand)).tolist()
@@ -202,21 +202,21 @@ def test_a_hand_that_jumps_is_remarked_on(trajectory: StoredTrajectory) -> None:
     assert "left hand jumps" not in found.remarks
 
 
-def test_a_hand_that_stays_is_remarked_on(trajectory: StoredTrajectory) -> None:
+def test_a_hand_that_stays_is_remarked_on(trajectory: RfmTrajectory) -> None:
     hand = np.broadcast_to(trajectory.hands[0, 0], trajectory.hands[0].shape)
     found = measure(moved(trajectory, left_hand=hand.tolist()), (256, 256))
     assert "left hand still" in found.remarks
     assert (found.paths[0], found.top_speeds[0], found.radii[0]) == pytest.approx((0, 0, 0))
 
 
-def test_a_hand_outside_the_picture_is_remarked_on(trajectory: StoredTrajectory) -> None:
+def test_a_hand_outside_the_picture_is_remarked_on(trajectory: RfmTrajectory) -> None:
     behind = trajectory.hands[0] - 3 * trajectory.camera_to_world[:, None, :3, 2]
     found = measure(moved(trajectory, left_hand=behind.tolist()), (256, 256))
     assert "left hand out of frame" in found.remarks
     assert found.in_frame[0] == 0
 
 
-def test_speeds_are_metres_a_second_of_real_time(trajectory: StoredTrajectory) -> None:
+def test_speeds_are_metres_a_second_of_real_time(trajectory: RfmTrajectory) -> None:
     hand = np.zeros_like(trajectory.hands[0])
     hand[:, :, 0] = trajectory.times[:, None] * 0.5
     assert speeds(moved(trajectory, left_hand=hand.tolist()))[0] == pytest.approx(0.5)
@@ -279,7 +279,7 @@ def test_clips_are_copied_where_they_cannot_be_linked(
 # Rerun
 
 
-def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: StoredTrajectory, tmp_path: Path) -> None:
+def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: RfmTrajectory, tmp_path: Path) -> None:
     path = tmp_path / "one.rrd"
     assert main([str(converted.output_dir), "--source", trajectory.source, "--rerun", str(path)]) == 0
     columns: dict[str, list[Any]] = {}

@@ -6,16 +6,15 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from dataset_upload.actions.guide15 import PARTS
 from dataset_upload.console.logs import logger
-from dataset_upload.dataset_loaders.egodex.actions import ACTION_PARTS
-from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader, EgoDexTrajectory
 from dataset_upload.errors import EpisodeError, UsageError
 from dataset_upload.natural_order import natural_key
 from dataset_upload.selection import select_round_robin
-from dataset_upload.trajectory import Trajectory
 
 
-class EgoDexIterator(Iterator[Trajectory]):
+class EgoDexIterator(Iterator[EgoDexTrajectory]):
     """Yields trajectories in natural order, holding one at a time.
 
     An episode that cannot be used is logged and counted, never yielded. The iterator can be used once.
@@ -34,7 +33,7 @@ class EgoDexIterator(Iterator[Trajectory]):
         self._loader = loader
         self._episodes = iter(selected)
 
-    def __next__(self) -> Trajectory:
+    def __next__(self) -> EgoDexTrajectory:
         for episode in self._episodes:
             try:
                 return self._loader.load(episode)
@@ -49,7 +48,7 @@ def get_egodex_iterator(
     max_trajectories: int | None = None,
     *,
     dataset_name: str = "egodex",
-    actions: Collection[str] = tuple(ACTION_PARTS),
+    actions: Collection[str] = tuple(PARTS),
 ) -> EgoDexIterator:
     """Iterate over the trajectories of an EgoDex part.
 
@@ -70,9 +69,9 @@ def get_egodex_iterator(
         ...     trajectory["actions"]  # (T, 15) float32, metres
         ...     trajectory["task"]  # "Pick up …"
     """
-    unknown = set(actions) - set(ACTION_PARTS)
+    unknown = set(actions) - set(PARTS)
     if unknown or not actions:
-        raise UsageError(f"actions: {sorted(actions)} must be one or more of {', '.join(ACTION_PARTS)}")
+        raise UsageError(f"actions: {sorted(actions)} must be one or more of {', '.join(PARTS)}")
     if max_trajectories is not None and max_trajectories != -1 and max_trajectories < 1:
         raise UsageError(f"max_trajectories: {max_trajectories} must be at least 1, or -1 for all")
     path = os.fspath(dataset_path) if isinstance(dataset_path, str | os.PathLike) else tuple(dataset_path)

@@ -7,20 +7,19 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.about import About
+from dataset_upload.actions import guide15
+from dataset_upload.config import GenerateConfig
 from dataset_upload.dataset_loaders.egodex import archive
-from dataset_upload.dataset_loaders.egodex.actions import (
-    CONFIDENCE_JOINTS,
-    HAND_JOINTS,
-    action_names,
-    action_poses,
-    hand_poses,
-)
+from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY, Annotation, open_annotation
 from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
+from dataset_upload.dataset_loaders.egodex.joints import CONFIDENCE_JOINTS, HAND_JOINTS, hand_poses
 from dataset_upload.errors import EpisodeError, Reason, one_line
 from dataset_upload.storage.byte_source import take_fetched_bytes
 from dataset_upload.trajectory import Trajectory
@@ -35,6 +34,26 @@ _WHOLE_POSES = ("camera", "leftHand", "rightHand")  # whose rotation is kept
 _ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
 
 
+class EgoDexTrajectory(Trajectory):
+    """A trajectory with what EgoDex's annotations say of it; None where they do not."""
+
+    task_certain: bool  # False where the file does not say which of two descriptions applies
+    llm_description: str | None
+    llm_description2: str | None
+    which_llm_description: int | None  # 1 or 2
+    llm_type: str | None
+    session_name: str | None
+    collector: str | None  # who recorded it: C7, …
+    environment: str | None
+    object: str | None
+    llm_verbs: list[str]
+    llm_objects: list[str]
+    description: str | None  # in newer annotations only
+    annotated_task: str | None  # the annotation's own name of the task
+    annotated_type: str | None  # in newer annotations only
+    annotator_version: float | None
+
+
 @dataclass(frozen=True)
 class EgoDexLoader:
     """Lists and reads EgoDex episodes. Picklable: each worker process uses a copy.
@@ -42,7 +61,7 @@ class EgoDexLoader:
     Attributes:
         dataset_path: where the episodes are; see `archive.list_episodes`.
         dataset_name: part of every id, and `data_source` of every trajectory.
-        actions: parts of an action; keys of `actions.ACTION_PARTS`.
+        actions: parts of an action; keys of `guide15.PARTS`.
         max_frame_mismatch: by how many frames video and poses may differ in length; both are cut to the shorter.
     """
 
@@ -51,15 +70,24 @@ class EgoDexLoader:
     actions: tuple[str, ...] = ("hands", "fingertips", "camera")
     max_frame_mismatch: int = 1
 
+    about: ClassVar[About] = EGODEX
+    preload: ClassVar[tuple[str, ...]] = (__name__,)
+
+    @classmethod
+    def from_config(cls, config: GenerateConfig) -> EgoDexLoader:
+        """The loader that a run's options mean."""
+        path = config.dataset.dataset_path
+        return cls(
+            dataset_path=path if isinstance(path, str) else tuple(path),
+            dataset_name=config.dataset.dataset_name,
+            actions=tuple(config.output.actions),
+            max_frame_mismatch=config.output.max_frame_mismatch,
+        )
+
     @property
     def action_names(self) -> tuple[str, ...]:
         """The names of the action columns: `leftHand_x`, …"""
-        return action_names(self.actions)
-
-    @property
-    def hand_joints(self) -> tuple[str, ...]:
-        """The names of a hand's 25 points, in order."""
-        return HAND_JOINTS
+        return guide15.names(self.actions)
 
     def local_sources(self) -> list[Path]:
         """The folders and zips on this machine that `dataset_path` means. Raises UsageError if a glob means nothing."""
@@ -104,7 +132,7 @@ class EgoDexLoader:
             raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file for {episode.mp4}")
         return archive.fetch(episode.hdf5, episode.mp4)
 
-    def load(self, episode: Episode, files: EpisodeFiles | None = None) -> Trajectory:
+    def load(self, episode: Episode, files: EpisodeFiles | None = None) -> EgoDexTrajectory:
         """Read one episode's poses and text; its video is opened, not decoded.
 
         Args:
@@ -121,9 +149,9 @@ class EgoDexLoader:
             num_poses = annotation.num_poses(_POSES)
             num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
             positions, transforms = _read_poses(annotation, num_frames)
-            return Trajectory(
+            return EgoDexTrajectory(
                 frames=frames[:num_frames],
-                actions=positions[:, [_POSES.index(pose) for pose in action_poses(self.actions)]].reshape(
+                actions=positions[:, [_POSES.index(pose) for pose in guide15.poses(self.actions)]].reshape(
                     num_frames, -1
                 ),
                 action_names=self.action_names,

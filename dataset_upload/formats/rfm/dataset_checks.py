@@ -13,51 +13,64 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_upload.errors import Reason
-from dataset_upload.formats.rfm.card import card_configs, read_card
-from dataset_upload.formats.rfm.finished_dataset import FinishedDataset
-from dataset_upload.formats.rfm.tables import FRAMES_VIDEO, HANDS_SCHEMA, READABLE_VERSIONS, clip_path, main_schema
+from dataset_upload.formats.rfm import dataset_info
+from dataset_upload.formats.rfm.card import card_configs
+from dataset_upload.formats.rfm.card import read as read_card
+from dataset_upload.formats.rfm.finished_dataset import RfmDataset
+from dataset_upload.formats.rfm.layout import (
+    HANDS,
+    MAIN,
+    clip_folders,
+    clip_number,
+    clip_path,
+    config_name,
+    shard_names,
+    table_folder,
+    table_pattern,
+)
+from dataset_upload.formats.rfm.schema import FRAMES_VIDEO, HANDS_SCHEMA, READABLE_VERSIONS, VECTOR_SIZE, main_schema
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, rows_digest
 
-DatasetCheck = Callable[[FinishedDataset], Iterator[str]]
+DatasetCheck = Callable[[RfmDataset], Iterator[str]]
 
 # Columns that a push may add to the main table.
 _FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _CLIPS_ON_THE_HUB = {"video": _FILE, "images": pa.list_(_FILE)}
 
-_VECTOR_SIZE = 384
 _NORM_TOLERANCE = 1e-4
 
 
-def shards_complete(dataset: FinishedDataset) -> Iterator[str]:
+def shards_complete(dataset: RfmDataset) -> Iterator[str]:
     """Main table and sidecar have all their shards, and each can be read."""
-    for table in ("", "hands"):
+    for table in dataset.tables:
         shards = dataset.shards(table)
         names = [shard.name for shard in shards]
-        count = len(shards)
-        expected = [f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        where = table_folder(table) or "main table"
         if not shards:
-            yield f"no {table}/train-*.parquet".replace(" /", " ")
-        elif names != expected:
-            yield f"{table or 'main table'}: {count} shards called {', '.join(names)}"
+            yield f"no {table_pattern(table)}"
+        elif names != shard_names(len(shards)):
+            yield f"{where}: {len(shards)} shards called {', '.join(names)}"
         for shard in shards:
             try:
                 file = pq.ParquetFile(shard, page_checksum_verification=True)
                 for group in range(file.num_row_groups):
                     file.read_row_group(group)
             except (pa.ArrowException, OSError) as error:
-                yield f"{shard.name} of {table or 'main table'} is damaged: {error}"
+                yield f"{shard.name} of {where} is damaged: {error}"
 
 
-def column_types(dataset: FinishedDataset) -> Iterator[str]:
+def column_types(dataset: RfmDataset) -> Iterator[str]:
     """Every column is there, in its place, with its type; no other is, except those that may be asked for."""
-    main = main_schema(use_video=dataset.uses_video, version=dataset.description["schema_version"])
-    for table, schema in (("", main), ("hands", HANDS_SCHEMA)):
+    declared = dataset_info.about(dataset.description).columns
+    main = main_schema(declared, use_video=dataset.uses_video, version=dataset.description["schema_version"])
+    for table in dataset.tables:
+        schema = main if table == MAIN else HANDS_SCHEMA
         for shard in dataset.shards(table):
             stored = pq.read_schema(shard)
             for name, kind in _CLIPS_ON_THE_HUB.items():
                 if dataset.is_copy and name in stored.names and stored.field(name).type == kind:
                     stored = stored.remove(stored.get_field_index(name))
-            if table == "" and stored.field(-1) == FRAMES_VIDEO:
+            if table == MAIN and stored.field(-1) == FRAMES_VIDEO:
                 stored = stored.remove(len(stored) - 1)
             where = shard.relative_to(dataset.folder)
             if stored.names != schema.names:
@@ -68,7 +81,7 @@ def column_types(dataset: FinishedDataset) -> Iterator[str]:
                     yield f"{where}: {field.name} is {stored.field(field.name).type}, not {field.type}"
 
 
-def unique_ids(dataset: FinishedDataset) -> Iterator[str]:
+def unique_ids(dataset: RfmDataset) -> Iterator[str]:
     """Every row has an id, without a slash, that no other row has."""
     for value, count in Counter(dataset.column("id")).items():
         if not value or "/" in value:
@@ -77,21 +90,21 @@ def unique_ids(dataset: FinishedDataset) -> Iterator[str]:
             yield f"{value} is the id of {count} rows"
 
 
-def unique_sources(dataset: FinishedDataset) -> Iterator[str]:
+def unique_sources(dataset: RfmDataset) -> Iterator[str]:
     """Every row names an episode that no other row names."""
     for source, count in Counter(dataset.column("source")).items():
         if not source or count > 1:
             yield f"{source!r} is the source of {count} rows"
 
 
-def tasks_told(dataset: FinishedDataset) -> Iterator[str]:
+def tasks_told(dataset: RfmDataset) -> Iterator[str]:
     """Every task is a text: not empty, and no placeholder."""
     for source, task in zip(dataset.column("source"), dataset.column("task"), strict=True):
         if not task or task.strip().lower() in ("", "none") or "description unavailable" in task.lower():
             yield f"{source}: task is {task!r}"
 
 
-def data_sources(dataset: FinishedDataset) -> Iterator[str]:
+def data_sources(dataset: RfmDataset) -> Iterator[str]:
     """Every row bears the dataset's name and the number of its schema, one that this version knows."""
     columns = [dataset.column(name) for name in ("source", "data_source", "schema_version")]
     expected = dataset.description["schema_version"]
@@ -104,21 +117,23 @@ def data_sources(dataset: FinishedDataset) -> Iterator[str]:
             yield f"{source}: schema_version is {version}, not {expected}"
 
 
-def lang_vectors(dataset: FinishedDataset) -> Iterator[str]:
+def lang_vectors(dataset: RfmDataset) -> Iterator[str]:
     """Every lang_vector has 384 finite numbers and unit norm."""
     for shard in dataset.shards():
         for batch in pq.ParquetFile(shard).iter_batches(columns=["source", "lang_vector"], batch_size=1000):
             for source, values in zip(batch["source"].to_pylist(), batch["lang_vector"], strict=True):
                 vector = np.array(values.as_py() or [], np.float64)
-                if vector.shape != (_VECTOR_SIZE,):
+                if vector.shape != (VECTOR_SIZE,):
                     yield f"{source}: {len(vector)} numbers"
                 elif not abs(np.linalg.norm(vector) - 1) < _NORM_TOLERANCE:  # nor is NaN
                     yield f"{source}: norm {np.linalg.norm(vector):.4f}"
 
 
-def same_sidecar(dataset: FinishedDataset) -> Iterator[str]:
+def same_sidecar(dataset: RfmDataset) -> Iterator[str]:
     """The sidecar has the main table's ids in the main table's order."""
-    main, hands = dataset.column("id"), dataset.column("id", "hands")
+    if HANDS not in dataset.tables:
+        return
+    main, hands = dataset.column("id"), dataset.column("id", HANDS)
     if len(main) != len(hands):
         yield f"{len(hands)} rows of hands for {len(main)} trajectories"
     for number, (one, other) in enumerate(zip(main, hands, strict=False)):
@@ -126,32 +141,31 @@ def same_sidecar(dataset: FinishedDataset) -> Iterator[str]:
             yield f"row {number}: {one} in the main table, {other} in hands"
 
 
-def clips_there(dataset: FinishedDataset) -> Iterator[str]:
+def clips_there(dataset: RfmDataset) -> Iterator[str]:
     """Every clip that a row names is there, in a place of the dataset's own."""
-    place = re.compile(rf"{re.escape(dataset.name)}/batch_(\d{{4,}})/trajectory_(\d{{4,}})(\.mp4|/frame_\d{{4,}}\.jpg)")
     for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
         for path in paths:
-            if not (parts := place.fullmatch(path)) or int(parts[1]) != int(parts[2]) // 1000:
+            if clip_number(path) is None or not path.startswith(f"{dataset.name}/"):
                 yield f"{source}: {path} is no place for a clip"
             elif not _is_packed(dataset) and not (dataset.root / path).is_file():
                 yield f"{source}: {path} is not there"
 
 
-def no_stray_clips(dataset: FinishedDataset) -> Iterator[str]:
+def no_stray_clips(dataset: RfmDataset) -> Iterator[str]:
     """No clip lies there that no row names."""
     named = {path for paths in _clip_paths(dataset) for path in paths}
-    for file in sorted(dataset.folder.glob("batch_*/**/*")):
+    for file in sorted(file for folder in clip_folders(dataset.folder) for file in folder.rglob("*")):
         if file.is_file() and file.relative_to(dataset.root).as_posix() not in named:
             yield file.relative_to(dataset.root).as_posix()
 
 
-def clips_as_in_ledger(dataset: FinishedDataset) -> Iterator[str]:
+def clips_as_in_ledger(dataset: RfmDataset) -> Iterator[str]:
     """Every clip has the number and the bytes that the ledger tells."""
     for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
         entry = dataset.ledger.get(source)
         if entry is None:
             continue  # ledger_agrees says so
-        place = clip_path(dataset.name, entry.clip, use_video=dataset.uses_video)
+        place = f"{dataset.name}/{clip_path(entry.clip, use_video=dataset.uses_video)}"
         if not all(path == place or path.startswith(f"{place}/") for path in paths):
             yield f"{source}: its clip is {paths[0]}, by the ledger it is {place}"
             continue
@@ -160,7 +174,7 @@ def clips_as_in_ledger(dataset: FinishedDataset) -> Iterator[str]:
             yield f"{source}: {place} has {num_bytes:,} bytes, by the ledger {entry.clip_bytes:,}"
 
 
-def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
+def ledger_agrees(dataset: RfmDataset) -> Iterator[str]:
     """The ledger calls those episodes done that have a row, and has conversion.json's counts and bytes."""
     rows, entries = set(dataset.column("source")), list(dataset.ledger.values())
     done = [entry for entry in entries if entry.status == DONE]
@@ -178,21 +192,21 @@ def ledger_agrees(dataset: FinishedDataset) -> Iterator[str]:
     )
 
 
-def reasons_known(dataset: FinishedDataset) -> Iterator[str]:
+def reasons_known(dataset: RfmDataset) -> Iterator[str]:
     """Every episode without a row has a reason, one that this version knows."""
     for source, entry in dataset.ledger.items():
         if entry.status != DONE and entry.reason not in [*Reason]:
             yield f"{source}: {entry.status} for the reason {entry.reason!r}"
 
 
-def counts_agree(dataset: FinishedDataset) -> Iterator[str]:
+def counts_agree(dataset: RfmDataset) -> Iterator[str]:
     """conversion.json counts the rows and the tasks that there are."""
     counts = dataset.description["counts"]
     tasks = set(dataset.column("task_name"))
     yield from _differences({"rows": (counts[DONE], len(dataset)), "tasks": (counts["tasks"], len(tasks))})
 
 
-def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
+def fingerprint_agrees(dataset: RfmDataset) -> Iterator[str]:
     """The fingerprint in conversion.json is that of the rows and the SHA-256 of their clips.
 
     Where there is a ledger, it tells these, and other checks compare it with the clips. In a copy, every clip is read.
@@ -207,12 +221,13 @@ def fingerprint_agrees(dataset: FinishedDataset) -> Iterator[str]:
         yield f"{dataset.description['rows'][:12]}… in conversion.json, {found[:12]}… found"
 
 
-def card_agrees(dataset: FinishedDataset) -> Iterator[str]:
+def card_agrees(dataset: RfmDataset) -> Iterator[str]:
     """The card makes both tables loadable by name, and counts as many trajectories as there are rows."""
     card = read_card(dataset.root)
     stored = {config.get("config_name"): config.get("data_files") for config in card_configs(card)}
-    for config, table in ((dataset.name, ""), (f"{dataset.name}_hands", "hands/")):
-        expected = [{"split": "train", "path": f"{dataset.name}/{table}train-*.parquet"}]
+    for table in dataset.tables:
+        config = config_name(dataset.name, table)
+        expected = [{"split": "train", "path": f"{dataset.name}/{table_pattern(table)}"}]
         if stored.get(config) != expected:
             yield f"README.md: config {config} has the data files {stored.get(config)}, not {expected}"
     row = re.search(rf"^\| `{re.escape(dataset.name)}` \| ([\d,]+) \|", card, re.MULTILINE)
@@ -241,14 +256,14 @@ DATASET_CHECKS: tuple[DatasetCheck, ...] = (
 NEED_LEDGER = frozenset({clips_as_in_ledger, ledger_agrees, reasons_known})
 
 
-def _clip_paths(dataset: FinishedDataset) -> Iterator[list[str]]:
+def _clip_paths(dataset: RfmDataset) -> Iterator[list[str]]:
     """The paths of each row's MP4 or JPEGs."""
     return (frames if isinstance(frames, list) else [frames] for frames in dataset.column("frames"))
 
 
-def _is_packed(dataset: FinishedDataset) -> bool:
+def _is_packed(dataset: RfmDataset) -> bool:
     """Whether the clips are in the table instead of in files."""
-    return dataset.is_copy and not any(dataset.folder.glob("batch_*"))
+    return dataset.is_copy and not clip_folders(dataset.folder)
 
 
 def _keys(entries: list[Entry]) -> set[str]:

@@ -1,16 +1,8 @@
-"""A finished dataset, where it was made or as it comes from the Hub, read one trajectory at a time.
-
-    dataset = open_dataset("egodex_dataset", "egodex_test")
-    for trajectory in dataset.trajectories(dataset.spread(3)):
-        trajectory.task, trajectory.hands.shape  # 'Pick up …', (2, 32, 25, 3)
-
-Nothing is read before it is asked for, so that a damaged dataset can be opened as well, and looked into.
-"""
+"""A finished RFM dataset, read one trajectory at a time; nothing is read before it is asked for."""
 
 from __future__ import annotations
 
 import io
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,17 +15,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dataset_upload.errors import UsageError
+from dataset_upload.dataset_folder import LEDGER, has_been_written
+from dataset_upload.formats.finished_dataset import SIDES, Array
 from dataset_upload.formats.rfm import dataset_info
+from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
 from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
 
-Array = NDArray[np.float64]
-
-SIDES = ("left", "right")
+NUM_JOINTS = 25
 
 
 @dataclass(frozen=True)
-class StoredTrajectory:
+class RfmTrajectory:
     """One row of the main table with its row of the sidecar. T is the number of frames of the clip.
 
     Attributes:
@@ -59,8 +51,11 @@ class StoredTrajectory:
     @property
     def clip_number(self) -> int:
         """The clip's number in its dataset."""
-        (folder_or_file,) = {part for path in self.clip for part in path.parts if part.startswith("trajectory_")}
-        return int(Path(folder_or_file).stem.removeprefix("trajectory_"))
+        frames = self.row["frames"]
+        number = clip_number(frames if isinstance(frames, str) else frames[0])
+        if number is None:
+            raise ValueError(f"{frames} is no place for a clip")
+        return number
 
     @property
     def clip(self) -> list[Path]:
@@ -83,24 +78,27 @@ class StoredTrajectory:
     @cached_property
     def camera_to_world(self) -> Array:
         """(T, 4, 4) camera poses, metres; camera axes x right, y down, z forward."""
-        return np.array(self.row["camera_to_world"], np.float64)
+        return self._array("camera_to_world", (len(self.times), 4, 4))
 
     @cached_property
     def intrinsics(self) -> Array:
         """(3, 3) camera matrix, pixels of the clip's frames."""
-        return np.array(self.row["intrinsics"], np.float64)
+        return self._array("intrinsics", (3, 3))
 
     @cached_property
     def hands(self) -> Array:
         """(2, T, 25, 3) joints of the left and the right hand, metres, world frame."""
-        return np.array([self.row[f"{side}_hand"] for side in SIDES], np.float64)
+        return np.stack([self._array(f"{side}_hand", (len(self.times), NUM_JOINTS, 3)) for side in SIDES])
 
     @cached_property
     def confidences(self) -> Array:
         """(2, T) how sure the tracker is of the left and the right hand, 0 to 1; NaN where unknown."""
-        if self.row["confidences"] is None:
-            return np.full((2, len(self.times)), np.nan)
-        return np.array(self.row["confidences"], np.float64)[:, :2].T
+        return self._array("confidences", (len(self.times), 2))[:, :2].T
+
+    def _array(self, column: str, shape: tuple[int, ...]) -> Array:
+        """A column as numbers; where the trajectory has none, NaN of this shape."""
+        values = self.row.get(column)
+        return np.full(shape, np.nan) if values is None else np.array(values, np.float64)
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The clip's (H, W, 3) RGB frames, one at a time. Raises OSError."""
@@ -110,7 +108,7 @@ class StoredTrajectory:
                     yield frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[misc]
 
 
-class FinishedDataset:
+class RfmDataset:
     """One dataset of an output folder.
 
     Attributes:
@@ -129,18 +127,18 @@ class FinishedDataset:
         """What `conversion.json` says. Raises OSError where there is none that can be read."""
         description = dataset_info.read(self.folder)
         if description is None:
-            raise FileNotFoundError(2, "missing or damaged", str(self.folder / dataset_info.FILE_NAME))
+            raise FileNotFoundError(2, "missing or damaged", str(self.folder / CONVERSION))
         return description
 
     @property
     def is_copy(self) -> bool:
         """Whether this has come from the Hub, to which neither ledger nor `.work` ever go."""
-        return not (self.folder / "ledger.jsonl").exists() and not (self.folder / ".work").exists()
+        return not has_been_written(self.folder)
 
     @cached_property
     def ledger(self) -> dict[str, Entry]:
         """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError."""
-        return {} if self.is_copy else read_entries(self.folder / "ledger.jsonl")
+        return {} if self.is_copy else read_entries(self.folder / LEDGER)
 
     def ledger_digest(self) -> str:
         """The fingerprint of the rows that the ledger calls done, as conversion.json has it. Raises OSError."""
@@ -152,15 +150,24 @@ class FinishedDataset:
         """Whether a clip is one MP4; else it is JPEGs."""
         return bool(self.description["settings"]["use_video"])
 
-    def shards(self, table: str = "") -> list[Path]:
-        """The files of the main table ("") or the sidecar ("hands"), in order."""
-        return sorted((self.folder / table).glob("train-*.parquet"))
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of its tables; a dataset without hands has no sidecar. Raises OSError as `description`."""
+        return tables_with(self.description["hand_joints"])
+
+    def shards(self, table: str = MAIN) -> list[Path]:
+        """The files of a table, in order."""
+        return shards(self.folder, table)
+
+    def table_files(self) -> list[Path]:
+        """The files of all tables."""
+        return [file for table in self.tables for file in self.shards(table)]
 
     def __len__(self) -> int:
         """The number of rows of the main table."""
         return sum(pq.ParquetFile(shard).metadata.num_rows for shard in self.shards())
 
-    def column(self, name: str, table: str = "") -> list[Any]:
+    def column(self, name: str, table: str = MAIN) -> list[Any]:
         """A column's values, of all rows."""
         columns = [pq.ParquetFile(shard).read(columns=[name])[0] for shard in self.shards(table)]
         return [value for column in columns for value in column.to_pylist()]
@@ -169,57 +176,12 @@ class FinishedDataset:
         """The numbers of `count` rows, or of all if there are fewer, evenly spaced; the first row is one of them."""
         return sorted({row * len(self) // count for row in range(count)}) if count else []
 
-    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[StoredTrajectory]:
+    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[RfmTrajectory]:
         """The trajectories of these rows, which must ascend; of all rows if not given."""
         wanted = range(len(self)) if numbers is None else numbers
-        hands = _rows(self.shards("hands"), wanted)
+        hands = _rows(self.shards(HANDS), wanted)
         for number, row in zip(wanted, _rows(self.shards(), wanted), strict=True):
-            yield StoredTrajectory(number, {**next(hands, {}), **row}, self.root)
-
-
-def open_dataset(location: str, name: str | None = None) -> FinishedDataset:
-    """A dataset by its place.
-
-    Args:
-        location: the output folder, or the dataset's own folder in it, or a dataset repo OWNER/NAME on the Hub,
-            which is downloaded to the Hub's cache first.
-        name: which dataset, where the folder holds more than one.
-
-    Raises:
-        UsageError: there is no such dataset; the message names those that are there.
-    """
-    root = Path(location).expanduser()
-    if not root.is_dir():
-        root = _download(location, name)
-    if name is None and _is_dataset(root):
-        root = root.resolve()
-        return FinishedDataset(root.parent, root.name)
-    names = sorted(folder.name for folder in root.iterdir() if _is_dataset(folder))
-    if not names:
-        raise UsageError(f"{location} holds no dataset; give the output_dir of a finished run")
-    if name is None and len(names) > 1:
-        raise UsageError(f"{location} holds {len(names)} datasets; give --name: {', '.join(names)}")
-    if name is not None and name not in names:
-        raise UsageError(f"--name: {location} holds no dataset {name}, but {', '.join(names)}")
-    return FinishedDataset(root, name or names[0])
-
-
-def _is_dataset(folder: Path) -> bool:
-    return (folder / dataset_info.FILE_NAME).is_file() or any(folder.glob("train-*.parquet"))
-
-
-def _download(repo: str, name: str | None) -> Path:
-    """A copy of a dataset repo of the Hub, or of one dataset in it."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise UsageError(f"{repo} is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
-    from huggingface_hub import snapshot_download
-
-    try:
-        wanted = None if name is None else ["README.md", f"{name}/*"]
-        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=wanted))
-    except (OSError, ValueError) as error:  # the Hub's own errors are OSErrors
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{repo} is no folder, and cannot be had from the Hub either: {reason}") from error
+            yield RfmTrajectory(number, {**next(hands, {}), **row}, self.root)
 
 
 def _rows(shards: Sequence[Path], wanted: Sequence[int]) -> Iterator[dict[str, Any]]:

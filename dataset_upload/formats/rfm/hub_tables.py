@@ -12,9 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset_upload.formats.rfm.tables import ShardWriter, stored_rows, stored_schema
-
-_POSITION = 8  # behind the columns of the RFM pipeline
+from dataset_upload.formats.rfm.schema import NUM_PIPELINE_COLUMNS as _POSITION
+from dataset_upload.formats.rfm.shards import ShardWriter, stored_rows, stored_schema
 
 
 def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dataset_upload.formats.rfm.finished_dataset import SIDES, Array, FinishedDataset, StoredTrajectory
+from dataset_upload.formats.finished_dataset import SIDES, Array
+from dataset_upload.formats.rfm.finished_dataset import NUM_JOINTS, RfmDataset, RfmTrajectory
 from dataset_upload.video.clip_facts import ClipFacts, read_clip
 
-NUM_JOINTS = 25
 _ROTATION_TOLERANCE = 1e-3  # by how much R^T R may differ from the identity, and a last row from 0 0 0 1
 _SAME_PLACE = 1e-6  # metres
 _SAME_TIME = 1e-6  # seconds
@@ -20,7 +20,7 @@ _SAME_TIME = 1e-6  # seconds
 class Case:
     """One trajectory under examination; T is the number of frames that its actions are for."""
 
-    def __init__(self, dataset: FinishedDataset, trajectory: StoredTrajectory) -> None:
+    def __init__(self, dataset: RfmDataset, trajectory: RfmTrajectory) -> None:
         self.source = trajectory.source
         self.settings: dict[str, Any] = dataset.description["settings"]
         self.action_names: list[str] = dataset.description["action_names"]

@@ -17,11 +17,11 @@ import pytest
 from conftest import MiniEgoDex, decode_all
 from numpy.typing import NDArray
 
-from dataset_upload.dataset_loaders.egodex.actions import ACTION_PARTS, HAND_JOINTS
+from dataset_upload.actions.guide15 import PARTS
 from dataset_upload.dataset_loaders.egodex.archive import Episode
-from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
+from dataset_upload.dataset_loaders.egodex.joints import HAND_JOINTS
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader, EgoDexTrajectory
 from dataset_upload.errors import EpisodeError, Reason, UsageError
-from dataset_upload.trajectory import Trajectory
 from egodex_loader import get_egodex_iterator
 
 PLAIN = "basic_pick_and_place/0"  # of the mini EgoDex: nothing irregular about it
@@ -194,7 +194,7 @@ class Altered:
         with h5py.File(self.hdf5) as file:
             return file[path][()]
 
-    def load(self, actions: Sequence[str] = tuple(ACTION_PARTS), max_frame_mismatch: int = 1) -> Trajectory:
+    def load(self, actions: Sequence[str] = tuple(PARTS), max_frame_mismatch: int = 1) -> EgoDexTrajectory:
         loader = EgoDexLoader(str(self.path), "egodex_test", tuple(actions), max_frame_mismatch)
         (episode,) = loader.list_episodes()
         return loader.load(episode)

@@ -16,7 +16,7 @@ from conftest import Convert, Dataset
 from numpy.typing import NDArray
 from reliability_helpers import outcomes
 
-from dataset_upload.dataset_loaders.egodex.actions import CONFIDENCE_JOINTS, HAND_JOINTS
+from dataset_upload.dataset_loaders.egodex.joints import CONFIDENCE_JOINTS, HAND_JOINTS
 from dataset_upload.errors import Reason
 from dataset_upload.mini_egodex.part import make_mini_egodex
 from dataset_upload.video.encoding import write_mp4

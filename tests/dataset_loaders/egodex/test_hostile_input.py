@@ -16,15 +16,18 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import Dataset
 from reliability_helpers import NAME, ForkedRun, fork_convert, in_fork, outcomes
 
 from dataset_upload.config import OutputConfig
-from dataset_upload.conversion import Converter, Job
+from dataset_upload.conversion import Conversion
 from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 from dataset_upload.engines.in_process import attempt
 from dataset_upload.errors import EpisodeError
+from dataset_upload.formats.rfm.encoder import RfmEncoder
+from dataset_upload.jobs import Job, Piece
 from dataset_upload.mini_egodex.part import write_episode
 
 MEGABYTE = 2**20
@@ -59,15 +62,22 @@ def convert_one(hdf5: Path) -> ForkedRun:
         (listed,) = loader.list_episodes()
         incoming = hdf5.parents[2] / "incoming"
         incoming.mkdir()
-        converter = Converter(loader, OutputConfig(frame_size=64), incoming)
-        outcome = attempt(converter, Job(listed, listed.key, 0, f"{NAME}/batch_0000/trajectory_0000.mp4", (0, ())))
+        conversion = Conversion(loader, RfmEncoder(NAME, OutputConfig(frame_size=64), loader.about, incoming))
+        outcome = attempt(conversion, Job(listed, listed.key, 0, (0, ())))
         if isinstance(outcome, EpisodeError):
             print(f"{outcome.reason}: {outcome}")
         else:
-            print(f"done: {outcome.row['task']}")
+            print(f"done: {record(outcome)['task']}")
         return 0
 
     return in_fork(act)
+
+
+def record(piece: Piece) -> dict[str, Any]:
+    """The row of the main table."""
+    with pa.OSFile(str(piece.records["main"])) as file:
+        (row,) = pa.ipc.open_file(file).get_batch(0).to_pylist()
+    return dict(row)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ from conftest import Dataset, MiniEgoDex
 from nginx_server import Nginx, nginx_serving
 from range_server import Fault, RangeServer, serving
 
-from dataset_upload import pipeline
 from dataset_upload.dataset_loaders.egodex.archive import list_episodes
 from dataset_upload.errors import UsageError
 from dataset_upload.generate_hf_dataset import main
+from dataset_upload.language import check_model, text_encoder
 from dataset_upload.selection import select_round_robin
 from dataset_upload.storage import retries
 from dataset_upload.storage.byte_source import take_fetched_bytes
@@ -70,16 +69,13 @@ def nginx(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module", autouse=True)
-def sentence_model() -> Iterator[None]:
-    """The sentence model, loaded once, each sentence encoded once; skips where it is not to be had."""
+def sentence_model() -> None:
+    """The sentence model, loaded once; skips where it is not to be had."""
     try:
-        encoder = pipeline.load_text_encoder()
+        check_model()
     except UsageError as error:
         pytest.skip(str(error))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "encode", cache(encoder.encode))
-        patch.setattr(pipeline, "load_text_encoder", lambda: encoder)
-        yield
+    text_encoder().encode("")
 
 
 def run(source: str | Path, output_dir: Path, *options: str, name: str = "egodex_test", workers: int = 0) -> int:

@@ -15,11 +15,13 @@ from hub_server import HubServer
 from reliability_helpers import NAME, fork_convert, published, tiny_egodex
 
 from dataset_upload.config import parse_config
+from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.errors import UsageError
 from dataset_upload.formats.rfm.dataset_checks import column_types
-from dataset_upload.formats.rfm.finished_dataset import open_dataset
-from dataset_upload.formats.rfm.tables import MAIN_SCHEMA
+from dataset_upload.formats.rfm.finished_dataset import RfmDataset
+from dataset_upload.formats.rfm.schema import main_schema
 
+COLUMNS = main_schema(EGODEX.columns, use_video=True).names
 TABLE = f"{NAME}/train-00000-of-00001.parquet"
 
 
@@ -56,7 +58,7 @@ def load(path: Path, *config: str, cache: Path) -> Any:
 
 def test_load_dataset_takes_the_folder_that_a_run_prints(plain: Path, tmp_path: Path) -> None:
     by_folder = load(plain / NAME, cache=tmp_path)
-    assert by_folder.column_names == MAIN_SCHEMA.names
+    assert by_folder.column_names == COLUMNS
     assert by_folder["id"][:] == load(plain, NAME, cache=tmp_path)["id"][:]
     hands = load(plain / NAME, f"{NAME}_hands", cache=tmp_path)
     assert "left_hand" in hands.column_names and hands["id"][:] == by_folder["id"][:]
@@ -100,10 +102,10 @@ def test_frames_video_is_a_path_that_opens_from_anywhere(
     monkeypatch.chdir(tmp_path)
     convert(source, Path("here"), "--output.frames_video=true")
     loaded = load(tmp_path / "here" / NAME, cache=tmp_path / "cache")
-    assert loaded.column_names == [*MAIN_SCHEMA.names, "frames_video"]
+    assert loaded.column_names == [*COLUMNS, "frames_video"]
     for row in loaded:
         assert os.path.isabs(row["frames_video"]) and os.path.samefile(row["frames_video"], f"here/{row['frames']}")
-    assert list(column_types(open_dataset("here"))) == []
+    assert list(column_types(RfmDataset(Path("here"), NAME))) == []
     others = {path: content for path, content in published(Path("here")).items() if path != TABLE}
     assert others == {path: content for path, content in published(plain).items() if path != TABLE}
 

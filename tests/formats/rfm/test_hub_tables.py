@@ -11,7 +11,7 @@ from hub_client import REPO, SUBSETS, Client, copy_of_converted, put_pushed_repo
 from hub_server import HubServer
 from project import PROJECT
 
-from dataset_upload.formats.rfm import tables as rfm
+from dataset_upload.formats.rfm import shards
 from dataset_upload.formats.rfm.hub_tables import write_packed_tables
 
 NAME = SUBSETS[0]
@@ -82,11 +82,11 @@ def test_packed_tables_hold_the_clips(hub: HubServer, client: Client, output: Pa
 
 
 def test_packed_tables_are_cut_into_shards(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rfm, "_SHARD_BYTES", 5_000)  # instead of 500 MB: each row is larger
-    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 5_000)  # instead of 500 MB: each row is larger
+    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 1)
     write_packed_tables(output / NAME, tmp_path / "tables", use_video=True)
-    shards = sorted((tmp_path / "tables").glob("*.parquet"))
-    assert [shard.name for shard in shards] == [f"train-{number:05d}-of-00003.parquet" for number in range(3)]
+    written = sorted((tmp_path / "tables").glob("*.parquet"))
+    assert [shard.name for shard in written] == [f"train-{number:05d}-of-00003.parquet" for number in range(3)]
     assert [row["frames"] for row in rows(tmp_path / "tables")] == [row["frames"] for row in rows(output / NAME)]
 
 

@@ -17,7 +17,8 @@ import yaml
 from conftest import Convert, Dataset, MiniEgoDex, command_line
 from project import PROJECT
 
-from dataset_upload.formats.rfm.card import render_card, update_card
+from dataset_upload.formats.rfm.card import render
+from dataset_upload.formats.rfm.card import update_card
 from dataset_upload.language import TextEncoder
 from egodex_loader import get_egodex_iterator
 
@@ -454,12 +455,12 @@ def test_text_and_fields_that_others_wrote_survive(output_dir: Path) -> None:
 
 
 def test_a_card_without_a_header_as_a_repo_may_have_is_kept_below_ours(description: dict[str, Any]) -> None:
-    card = render_card("Notes: \n--- dashes ---\n", [description])
+    card = render("Notes: \n--- dashes ---\n", [description])
     assert card.endswith("\nNotes: \n--- dashes ---\n")
     assert card.startswith("---\n") and "config_name: egodex_test_hands" in card
 
 
 def test_writing_the_card_again_changes_nothing(converted: Dataset, description: dict[str, Any]) -> None:
     card = (converted.output_dir / "README.md").read_text()
-    assert render_card(card, [description]) == card
-    assert render_card("", [description]) == card
+    assert render(card, [description]) == card
+    assert render("", [description]) == card

@@ -10,16 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from dataset_upload.conversion import Conversion, Job
-from dataset_upload.formats.rfm import tables as rfm
-from dataset_upload.formats.rfm.tables import HANDS_SCHEMA, MAIN_SCHEMA, RfmWriter, clip_path
+from dataset_upload.config import OutputConfig
+from dataset_upload.dataset_loaders.egodex.about import EGODEX
+from dataset_upload.formats.rfm import shards
+from dataset_upload.formats.rfm.layout import HANDS, MAIN, clip_path, table_folder
+from dataset_upload.formats.rfm.schema import HANDS_SCHEMA, _plain, main_schema, schemas
+from dataset_upload.formats.rfm.writer import RfmWriter
 from dataset_upload.formats.statistics import ActionStatistics
+from dataset_upload.jobs import Job, Piece
 
 NAME = "egodex_test"
+MAIN_SCHEMA = main_schema(EGODEX.columns, use_video=True)
+SCHEMAS = schemas(EGODEX.columns, EGODEX.hand_joints, use_video=True)
 
 
 def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, Any]:
@@ -35,7 +43,7 @@ def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, 
         "id": f"id-{number}",
         "task": f"Task {number}, version {version}.",
         "data_source": NAME,
-        "frames": clip_path(NAME, number, use_video=True),
+        "frames": f"{NAME}/{clip_path(number, use_video=True)}",
         "is_robot": False,
         "quality_label": "successful",
         "partial_success": None,
@@ -70,7 +78,18 @@ def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, 
         "right_hand": numbers(25, 3),
         "left_wrist_rotation": numbers(3, 3),
         "right_wrist_rotation": numbers(3, 3),
+        "lang_vector": np.full(384, number, np.float32),
+        "schema_version": 2,
     }
+
+
+def record(row: dict[str, Any], schema: pa.Schema) -> bytes:
+    """A row as it waits for a build."""
+    arrays = [pa.array([_plain(row[field.name])], field.type) for field in schema]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as file:
+        file.write_batch(pa.record_batch(arrays, schema))
+    return bytes(sink.getvalue())
 
 
 class Tables:
@@ -79,31 +98,30 @@ class Tables:
     def __init__(self, output_dir: Path) -> None:
         self.folder = output_dir / NAME
         (self.folder / ".work").mkdir(parents=True)
-        self.writer = RfmWriter(self.folder, use_video=True)
+        self.restart()
 
     def add(self, *numbers: int, version: int = 0, num_frames: int = 3) -> None:
-        with self.writer.incoming_folder() as incoming:
-            for number in numbers:
-                row, clip = random_row(number, version, num_frames), incoming / f"{number}.mp4"
-                clip.write_bytes(b"clip")
-                conversion = Conversion(row, clip, (256, 256), 4, "sha256", "AVX2", False, None, 0.1, 0)
-                job = Job(None, row["source"], number, row["frames"], (1, (1,)))
-                self.writer.add(job, conversion, lang_vector=np.full(384, number, np.float32))
+        for number in numbers:
+            row = random_row(number, version, num_frames)
+            records = {table: record(row, schema) for table, schema in SCHEMAS.items()}
+            piece = Piece(records, {clip_path(number, use_video=True): b"clip"}, 4, "sha256")
+            self.writer.place(Job(None, row["source"], number, (1, (1,))), piece)
+        self.writer.flush()
 
     def build(self, *numbers: int) -> ActionStatistics:
         """Build tables of these rows, all of which are stored or added, and clean up."""
-        statistics = self.writer.build((f"task/{number}", number) for number in numbers)
-        self.writer.clean_up({clip_path(NAME, number, use_video=True) for number in numbers})
+        statistics = self.writer.tables.build((f"task/{number}", number) for number in numbers)
+        self.writer.clean_up(numbers)
         return statistics
 
     def restart(self) -> None:
         """What the next run does first."""
-        self.writer = RfmWriter(self.folder, use_video=True)
+        self.writer = RfmWriter(self.folder, OutputConfig(), EGODEX, {})
 
-    def shards(self, table: str = "") -> list[Path]:
-        return sorted((self.folder / table).glob("train-*.parquet"))
+    def shards(self, table: str = MAIN) -> list[Path]:
+        return sorted((self.folder / table_folder(table)).glob("train-*.parquet"))
 
-    def rows(self, table: str = "") -> list[dict[str, Any]]:
+    def rows(self, table: str = MAIN) -> list[dict[str, Any]]:
         return [row for shard in self.shards(table) for row in pq.ParquetFile(shard).read().to_pylist()]
 
     def contents(self) -> dict[str, bytes]:
@@ -126,8 +144,8 @@ def tables(new_tables: Callable[[], Tables]) -> Tables:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """One row a shard instead of 500 MB."""
-    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 1)
-    monkeypatch.setattr(rfm, "_SHARD_BYTES", 1)
+    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 1)
 
 
 # Rows ------------------------------------------------------------------------------------------------------
@@ -137,7 +155,7 @@ def test_rows_come_out_as_they_went_in(tables: Tables) -> None:
     tables.add(0, 1, 2)
     tables.build(0, 1, 2)
     for number, (row, hands) in enumerate(zip(tables.rows(), tables.rows("hands"), strict=True)):
-        expected = {**random_row(number), "lang_vector": [number] * 384, "schema_version": 2}
+        expected = random_row(number)
         for name, value in {**row, **hands}.items():
             if isinstance(expected[name], np.ndarray):
                 np.testing.assert_array_equal(np.array(value, expected[name].dtype), expected[name])
@@ -180,7 +198,7 @@ def test_a_row_that_is_no_longer_named_is_dropped(tables: Tables) -> None:
     tables.build(0, 1, 2)
     tables.build(0, 2)
     assert [row["source"] for row in tables.rows()] == ["task/0", "task/2"]
-    assert tables.writer.stored_keys() == {"task/0", "task/2"}
+    assert tables.writer.tables.stored_keys() == {"task/0", "task/2"}
 
 
 def test_tables_without_rows_have_the_columns_all_the_same(tables: Tables) -> None:
@@ -195,19 +213,19 @@ def test_tables_without_rows_have_the_columns_all_the_same(tables: Tables) -> No
 def test_records_wait_through_a_restart(tables: Tables) -> None:
     tables.add(0, 1)
     tables.restart()
-    assert tables.writer.record_numbers() == {0, 1}
+    assert tables.writer.tables.record_numbers() == {0, 1}
     tables.build(0, 1)
     assert len(tables.rows()) == 2
-    assert tables.writer.record_numbers() == set()
+    assert tables.writer.tables.record_numbers() == set()
 
 
-@pytest.mark.parametrize("table", ["", "hands"])
+@pytest.mark.parametrize("table", [MAIN, HANDS])
 def test_rows_whose_table_is_gone_do_not_count_as_stored(tables: Tables, table: str) -> None:
     tables.add(0, 1)
     tables.build(0, 1)
-    assert tables.writer.stored_keys() == {"task/0", "task/1"}
+    assert tables.writer.tables.stored_keys() == {"task/0", "task/1"}
     tables.shards(table)[0].unlink()
-    assert tables.writer.stored_keys() == set()
+    assert tables.writer.tables.stored_keys() == set()
 
 
 # Clips -----------------------------------------------------------------------------------------------------
@@ -223,8 +241,8 @@ def test_rows_whose_table_is_gone_do_not_count_as_stored(tables: Tables, table: 
     ],
 )
 def test_1000_clips_lie_in_a_folder_and_their_numbers_are_global(number: int, path: str) -> None:
-    assert clip_path(NAME, number, use_video=True) == path
-    assert clip_path(NAME, number, use_video=False) == path.removesuffix(".mp4")
+    assert f"{NAME}/{clip_path(number, use_video=True)}" == path
+    assert f"{NAME}/{clip_path(number, use_video=False)}" == path.removesuffix(".mp4")
 
 
 def test_a_clip_lies_where_its_row_says(tables: Tables) -> None:
@@ -241,7 +259,7 @@ def test_clips_that_no_row_names_are_deleted(tables: Tables) -> None:
 
 
 def test_clips_that_were_being_written_are_deleted_by_the_next_run(tables: Tables) -> None:
-    left_behind = tables.writer.work / "incoming-of-a-killed-run"
+    left_behind = tables.folder / ".work" / "incoming-of-a-killed-run"
     left_behind.mkdir()
     (left_behind / "half.mp4").write_bytes(b"half")
     tables.restart()
@@ -257,15 +275,15 @@ def test_clips_that_were_being_written_are_deleted_by_the_next_run(tables: Table
 def test_large_tables_are_cut_into_shards_that_are_numbered_and_counted(tables: Tables) -> None:
     tables.add(*range(4))
     tables.build(*range(4))
-    for table in ("", "hands"):
+    for table in (MAIN, HANDS):
         names = [shard.name for shard in tables.shards(table)]
         assert names == [f"train-{number:05d}-of-00004.parquet" for number in range(4)]
         assert [row["id"] for row in tables.rows(table)] == [f"id-{number}" for number in range(4)]
 
 
 def test_a_shard_takes_no_more_than_its_limit(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 1)
-    monkeypatch.setattr(rfm, "_SHARD_BYTES", 30_000)
+    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 30_000)
     tables.add(*range(12))
     tables.build(*range(12))
     assert 1 < len(tables.shards()) < 12
@@ -276,11 +294,11 @@ def test_a_shard_takes_no_more_than_its_limit(tables: Tables, monkeypatch: pytes
 
 
 def test_long_clips_make_smaller_groups(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rfm, "_FRAMES_PER_GROUP", 10)
+    monkeypatch.setattr(shards, "_FRAMES_PER_GROUP", 10)
     tables.add(0, 1, 2, num_frames=2)
     tables.add(3, 4, num_frames=12)
     tables.build(0, 1, 2, 3, 4)
-    for table in ("", "hands"):
+    for table in (MAIN, HANDS):
         metadata = pq.read_metadata(tables.shards(table)[0])
         assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [4, 1]
 
@@ -304,8 +322,8 @@ def test_rows_that_come_in_several_runs_give_the_bytes_of_one(
     shard_bytes: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rfm, "_ROWS_PER_GROUP", 2)
-    monkeypatch.setattr(rfm, "_SHARD_BYTES", shard_bytes)
+    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", shard_bytes)
     once, by_and_by = new_tables(), new_tables()
     once.add(*range(7))
     statistics = once.build(*range(7)).summary()
@@ -352,7 +370,7 @@ OLD, NEW = "version 0.", "version 1."
 
 def versions_seen(tables: Tables, table: str) -> set[str]:
     """Which builds the rows that a reader finds now are of; each shard must be whole."""
-    if table == "":
+    if table == MAIN:
         return {row["task"].split(", ")[1] for row in tables.rows()}
     old = {number: random_row(number)["left_hand"].tolist() for number in range(20)}
     return {OLD if row["left_hand"] == old[int(row["id"][3:])] else NEW for row in tables.rows("hands")}
@@ -379,12 +397,12 @@ def test_a_swap_killed_at_any_step_is_finished_and_never_shows_old_rows_beside_n
             with killed_after(num_changes):
                 tables.build(*range(num_new))
         except Killed:
-            for table in ("", "hands"):
+            for table in (MAIN, HANDS):
                 assert len(versions_seen(tables, table)) < 2
             tables.restart()
-            for table in ("", "hands"):
+            for table in (MAIN, HANDS):
                 assert len(versions_seen(tables, table)) < 2
-            assert tables.writer.record_numbers() or tables.contents() == expected.contents()
+            assert tables.writer.tables.record_numbers() or tables.contents() == expected.contents()
             tables.build(*range(num_new))
             assert tables.contents() == expected.contents()
         else:
@@ -405,7 +423,7 @@ def test_a_build_killed_before_its_swap_leaves_the_old_tables_as_they_are(tables
         raise Killed
 
     with pytest.raises(Killed):
-        tables.writer.build(killed_at_the_third())
+        tables.writer.tables.build(killed_at_the_third())
     tables.restart()
     assert tables.contents() == before
     tables.build(0, 1, 2)

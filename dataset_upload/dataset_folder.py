@@ -1,0 +1,57 @@
+"""A dataset's folder, as every format has it: a ledger, and a place for what is not finished, with a lock."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from dataset_upload.errors import UsageError
+from dataset_upload.ledger import has_entries
+from dataset_upload.storage.locks import LockedError, exclusive_lock
+
+LEDGER = "ledger.jsonl"
+WORK = ".work"  # never pushed
+LOCK = "lock"  # in WORK
+
+
+def has_been_written(folder: Path) -> bool:
+    """Whether a run has written here: what comes from the Hub has neither ledger nor work folder."""
+    return (folder / LEDGER).exists() or (folder / WORK).exists()
+
+
+@contextmanager
+def dataset_lock(folder: Path) -> Iterator[None]:
+    """Keep other runs away from a dataset; a folder that stays without an entry is removed again.
+
+    Raises UsageError where another run is at it, or nothing can be written.
+    """
+    work = folder / WORK
+    missing = [path for path in (work, folder, *folder.parents) if not path.exists()]
+    with ExitStack() as stack:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive_lock(work / LOCK, wait=False))
+        except LockedError as error:
+            raise UsageError(
+                f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
+            ) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no fault of the command
+                raise
+            raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
+        try:
+            yield
+        finally:
+            if folder in missing and not has_entries(folder / LEDGER):
+                _remove_unused(folder, missing)
+
+
+def _remove_unused(folder: Path, made: Sequence[Path]) -> None:
+    """Remove what a run has made before its first entry, inner folders first; a folder that holds more stays."""
+    with suppress(OSError):
+        (folder / LEDGER).unlink(missing_ok=True)
+        (folder / WORK / LOCK).unlink(missing_ok=True)
+        for path in made:
+            path.rmdir()

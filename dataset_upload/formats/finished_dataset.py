@@ -1,0 +1,170 @@
+"""A finished dataset of any format, where it was made or as it comes from the Hub, read one trajectory at a time.
+
+    dataset = open_dataset("egodex_dataset", "egodex_test")
+    for trajectory in dataset.trajectories(dataset.spread(3)):
+        trajectory.task, trajectory.hands.shape  # 'Pick up …', (2, 32, 25, 3)
+
+Nothing is read before it is asked for, so that a damaged dataset can be opened as well, and looked into.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_upload.errors import UsageError
+from dataset_upload.formats import Format, format_of
+from dataset_upload.ledger import Entry
+
+Array = NDArray[np.float64]
+
+SIDES = ("left", "right")
+
+
+class StoredTrajectory(Protocol):
+    """One trajectory of a finished dataset. T is the number of frames of its clip; what it has not is NaN.
+
+    Attributes:
+        number: of the row, from 0.
+        row: every column, as plain Python values.
+    """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def row(self) -> dict[str, Any]: ...
+    @property
+    def source(self) -> str:
+        """The episode's key."""
+
+    @property
+    def task(self) -> str:
+        """What is done, in words."""
+
+    @property
+    def clip_number(self) -> int:
+        """The clip's number in its dataset."""
+
+    @property
+    def clip(self) -> list[Path]:
+        """Where the MP4 lies, or the JPEGs, in order."""
+
+    def clip_contents(self) -> list[bytes]:
+        """The MP4, or the JPEGs, in order. Raises OSError."""
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """The clip's (H, W, 3) RGB frames, one at a time. Raises OSError."""
+
+    @property
+    def times(self) -> Array:
+        """(T,) seconds from the first frame of the source video."""
+
+    @property
+    def camera_to_world(self) -> Array:
+        """(T, 4, 4) camera poses, metres; camera axes x right, y down, z forward."""
+
+    @property
+    def intrinsics(self) -> Array:
+        """(3, 3) camera matrix, pixels of the clip's frames."""
+
+    @property
+    def hands(self) -> Array:
+        """(2, T, 25, 3) joints of the left and the right hand, metres, world frame."""
+
+    @property
+    def confidences(self) -> Array:
+        """(2, T) how sure the tracker is of the left and the right hand, 0 to 1."""
+
+
+class FinishedDataset(Protocol):
+    """One finished dataset.
+
+    Attributes:
+        root: the output folder, which paths of clips are relative to.
+        name: the dataset's.
+        folder: `root/name`.
+    """
+
+    root: Path
+    name: str
+    folder: Path
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """How it was made. Raises OSError where nothing tells."""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this has come from the Hub, to which no ledger ever goes."""
+
+    @property
+    def ledger(self) -> dict[str, Entry]:
+        """The last line about each episode, by the episode's key; none in a copy. Raises OSError."""
+
+    def table_files(self) -> list[Path]:
+        """The files of all tables."""
+
+    def __len__(self) -> int:
+        """The number of trajectories."""
+
+    def column(self, name: str) -> list[Any]:
+        """A column's values, of all rows."""
+
+    def spread(self, count: int) -> list[int]:
+        """The numbers of `count` rows, or of all if there are fewer, evenly spaced; the first row is one of them."""
+
+    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[Any]:
+        """The trajectories of these rows, which must ascend; of all rows if not given."""
+
+
+def open_dataset(location: str, name: str | None = None) -> FinishedDataset:
+    """A dataset by its place.
+
+    Args:
+        location: the output folder, or the dataset's own folder in it, or a dataset repo OWNER/NAME on the Hub,
+            which is downloaded to the Hub's cache first.
+        name: which dataset, where the folder holds more than one.
+
+    Raises:
+        UsageError: there is no such dataset; the message names those that are there.
+    """
+    root = Path(location).expanduser()
+    if not root.is_dir():
+        root = _download(location, name)
+    if name is None and (own := format_of(root)) is not None:
+        return own.open(root.resolve())
+    formats = {folder.name: found for folder in sorted(root.iterdir()) if (found := format_of(folder)) is not None}
+    if not formats:
+        raise UsageError(f"{location} holds no dataset; give the output_dir of a finished run")
+    if name is None and len(formats) > 1:
+        raise UsageError(f"{location} holds {len(formats)} datasets; give --name: {', '.join(formats)}")
+    if name is not None and name not in formats:
+        raise UsageError(f"--name: {location} holds no dataset {name}, but {', '.join(formats)}")
+    name = name or next(iter(formats))
+    return formats[name].open(root / name)
+
+
+def format_of_dataset(dataset: FinishedDataset) -> Format:
+    """The format of a dataset that was opened. Raises UsageError where its folder is gone meanwhile."""
+    if (found := format_of(dataset.folder)) is None:
+        raise UsageError(f"{dataset.folder} is no dataset any more")
+    return found
+
+
+def _download(repo: str, name: str | None) -> Path:
+    """A copy of a dataset repo of the Hub, or of one dataset in it."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise UsageError(f"{repo} is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
+    from huggingface_hub import snapshot_download
+
+    try:
+        wanted = None if name is None else ["README.md", f"{name}/*"]
+        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=wanted))
+    except (OSError, ValueError) as error:  # the Hub's own errors are OSErrors
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{repo} is no folder, and cannot be had from the Hub either: {reason}") from error

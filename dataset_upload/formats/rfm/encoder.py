@@ -1,0 +1,105 @@
+"""One trajectory to a clip with its rows: what a worker does for an RFM dataset."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from numpy.typing import NDArray
+
+from dataset_upload.about import About
+from dataset_upload.config import OutputConfig
+from dataset_upload.formats.rfm.layout import clip_path
+from dataset_upload.formats.rfm.schema import Example, make_rows, schemas
+from dataset_upload.jobs import Job, Piece
+from dataset_upload.language import text_encoder
+from dataset_upload.storage.whole_file import flush_media
+from dataset_upload.trajectory import Trajectory
+from dataset_upload.video.encoding import write_jpegs, write_mp4, x264_cpu
+from dataset_upload.video.geometry import Resize, plan_resize
+from dataset_upload.video.sampling import sample_indices
+
+if TYPE_CHECKING:
+    import av
+
+
+@dataclass(frozen=True)
+class RfmEncoder:
+    """Encodes one trajectory per call. Picklable: each worker process uses a copy.
+
+    Attributes:
+        dataset_name: the first part of every clip's path.
+        output: what clips look like.
+        about: what the loader declares.
+        incoming: folder for files that are not yet in their place.
+    """
+
+    dataset_name: str
+    output: OutputConfig
+    about: About
+    incoming: Path
+
+    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
+        """Which of a trajectory's frames the clip holds."""
+        return sample_indices(num_frames, self.output.max_frames)
+
+    def plan_resize(self, source: tuple[int, int]) -> Resize:
+        """What is done to frames of this (width, height)."""
+        return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
+
+    def encode(
+        self,
+        job: Job,
+        trajectory: Trajectory,
+        indices: NDArray[np.int64],
+        resize: Resize,
+        frames: Iterator[av.VideoFrame],
+    ) -> Piece:
+        """Write clip and records, durably, under temporary names.
+
+        Args:
+            indices: the clip's frames, as `frame_indices` gave them.
+            resize: what was done to them.
+            frames: these frames, resized; decoded as they are asked for.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        path = clip_path(job.number, use_video=self.output.use_video)
+        clip = self.incoming / Path(path).name
+        shutil.rmtree(clip, ignore_errors=True)  # what a worker that died at this episode has left
+        place = f"{self.dataset_name}/{path}"
+        names: str | list[str] = place
+        if self.output.use_video:
+            write_mp4(frames, clip, fps=self.output.fps, crf=self.output.crf)
+        else:
+            names = [f"{place}/{name}" for name in write_jpegs(frames, clip)]
+        num_bytes, sha256 = flush_media(clip)
+
+        example = Example(trajectory, indices, names, resize, text_encoder().encode(trajectory["task"]))
+        declared = self.about.columns
+        tables = schemas(declared, self.about.hand_joints, use_video=self.output.use_video)
+        rows = make_rows(example, declared, tables)
+        return Piece(
+            records={table: self._write_record(row, f"{job.number:04d}.{table}") for table, row in rows.items()},
+            media={path: clip},
+            media_bytes=num_bytes,
+            media_sha256=sha256,
+            encoder_cpu=x264_cpu() if self.output.use_video else None,
+            is_drawn=trajectory["is_drawn"],
+            note=trajectory["note"],
+            summary=f"{len(trajectory['frames'])} -> {len(indices)} frames, resized to {resize.output}",
+        )
+
+    def _write_record(self, row: pa.RecordBatch, name: str) -> Path:
+        path = self.incoming / name
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, row.schema) as ipc:
+            ipc.write_batch(row)
+        flush_media(path)
+        return path

@@ -1,0 +1,141 @@
+"""An RFM dataset while a run writes it: pieces into their places, then tables, conversion.json, card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataset_upload.about import About
+from dataset_upload.config import OutputConfig
+from dataset_upload.console.progress import progress
+from dataset_upload.dataset_folder import WORK
+from dataset_upload.formats.rfm import dataset_info
+from dataset_upload.formats.rfm.card import update_card, write_dataset_card
+from dataset_upload.formats.rfm.layout import clip_folders, clip_path, record_path
+from dataset_upload.formats.rfm.schema import schemas
+from dataset_upload.formats.rfm.tables import Tables
+from dataset_upload.jobs import Job, Piece
+from dataset_upload.ledger import DONE, Entry, Ledger
+from dataset_upload.natural_order import natural_key
+from dataset_upload.storage.placing import Placing
+
+
+class RfmWriter:
+    """Writes one dataset.
+
+    Attributes:
+        folder: `<output_dir>/<name>`.
+        tables: its tables.
+
+    Args:
+        folder: as above, locked by this run.
+        output: what clips look like.
+        about: what the loader declares.
+        source: what `conversion.json` says of where episodes come from and how they were made.
+    """
+
+    def __init__(self, folder: Path, output: OutputConfig, about: About, source: dict[str, Any]) -> None:
+        self.folder = folder
+        self._output = output
+        self._about = about
+        self._source = source
+        self._work = folder / WORK
+        self.tables = Tables(
+            folder,
+            self._work,
+            schemas(about.columns, about.hand_joints, use_video=output.use_video),
+            frames_video=output.frames_video,
+        )
+        self._placing = Placing(folder)
+
+    @contextmanager
+    def incoming_folder(self) -> Iterator[Path]:
+        """An empty folder for files that are being written; it is gone after the `with`.
+
+        It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
+        """
+        self._discard_incoming()
+        try:
+            yield Path(tempfile.mkdtemp(prefix="incoming-", dir=self._work))
+        finally:
+            self._discard_incoming()
+
+    def _discard_incoming(self) -> None:
+        for folder in self._work.glob("incoming-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def place(self, job: Job, piece: Piece) -> None:
+        """Move a finished clip into its place, and its rows to where they wait for the next build."""
+        for path, content in piece.media.items():
+            self._placing.put(content, path)
+        for table, content in piece.records.items():
+            self._placing.put(content, f"{WORK}/{record_path(table, job.number)}")
+
+    def flush(self) -> None:
+        """Make everything that was placed outlive a power cut."""
+        self._placing.flush()
+
+    def lost(self, entries: Iterable[Entry]) -> list[str]:
+        """The keys of those finished episodes whose row or clip is gone, deleted by hand say."""
+        rows, records = self.tables.stored_keys(), self.tables.record_numbers()
+
+        def is_lost(entry: Entry) -> bool:
+            has_row = entry.key in rows or entry.clip in records
+            return not has_row or not self._has_clip(entry.clip, entry.clip_bytes)
+
+        return [entry.key for entry in entries if is_lost(entry)]
+
+    def _has_clip(self, number: int, num_bytes: int | None) -> bool:
+        """Whether a clip lies in its place, whole as far as its size tells."""
+        # A Path for each clip would take longer than all else in a resumed run.
+        path = f"{self.folder}/{clip_path(number, use_video=self._output.use_video)}"
+        try:
+            if self._output.use_video:
+                return os.path.getsize(path) == num_bytes
+            with os.scandir(path) as pictures:
+                return sum(picture.stat().st_size for picture in pictures) == num_bytes
+        except OSError:
+            return False
+
+    def finish(self, ledger: Ledger) -> None:
+        """Bring tables, conversion.json and card up to what the ledger says."""
+        done = list(ledger.with_status(DONE))
+        digest = ledger.rows_digest()
+        description = dataset_info.read(self.folder)
+        are_rows_current = description is not None and description["rows"] == digest and not self.tables.has_records()
+        if description is not None and are_rows_current and self.tables.has_frames_video_as_wanted():
+            action_statistics = description["action_statistics"]
+        else:
+            done.sort(key=lambda entry: natural_key(entry.key))
+            rows = progress(done, "Writing tables", total=len(done), unit="row")
+            action_statistics = self.tables.build((entry.key, entry.clip) for entry in rows).summary()
+        description = dataset_info.describe(
+            self.folder.name,
+            source=self._source,
+            about=self._about,
+            ledger=ledger,
+            rows_digest=digest,
+            action_statistics=action_statistics,
+        )
+        dataset_info.write(self.folder, description)
+        self.clean_up(entry.clip for entry in done)
+        write_dataset_card(self.folder)
+        update_card(self.folder.parent)
+
+    def clean_up(self, numbers: Iterable[int]) -> None:
+        """After a build of the trajectories of these numbers: delete records, which are in the tables now, and clips
+        that no row names; these can be left behind by a run that was killed, or by a source gone bad."""
+        self.tables.delete_records()
+        self._placing = Placing(self.folder)  # which knows nothing of folders that are gone
+        self._discard_incoming()
+        clips = {clip_path(number, use_video=self._output.use_video) for number in numbers}
+        for batch in clip_folders(self.folder):
+            for name in os.listdir(batch):
+                if name.startswith("trajectory_") and f"{batch.name}/{name}" not in clips:
+                    clip = batch / name
+                    shutil.rmtree(clip) if clip.is_dir() else clip.unlink()
