@@ -9,7 +9,6 @@ Nothing is read before it is asked for, so that a damaged dataset can be opened 
 
 from __future__ import annotations
 
-import io
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from dataset_upload.errors import UsageError
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
+from dataset_upload.video.plain_decoding import decode_clip
 
 Array = NDArray[np.float64]
 
@@ -104,10 +103,7 @@ class StoredTrajectory:
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The clip's (H, W, 3) RGB frames, one at a time. Raises OSError."""
-        for content in self.clip_contents():
-            with av.open(io.BytesIO(content), "r") as container:
-                for frame in container.decode(video=0):
-                    yield frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[misc]
+        return decode_clip(self.clip_contents())
 
 
 class FinishedDataset:
