@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from misbehaving import CannotStart, Do, Doing, Heavy, loaded_modules
-from project import PROJECT
-from reliability_helpers import children, is_alive, wait_until
+from processes import children, is_alive, wait_until
 
 from dataset_upload.engines import run_jobs
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
@@ -214,13 +212,12 @@ def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -
         "from misbehaving import *; from dataset_upload.engines import run_jobs; import sys\n"
         "list(run_jobs(Do(Path(sys.argv[1])), [Doing('a', 'hang'), Doing('b', 'hang')], num_workers=2, timeout_s=600))"
     )
-    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
-    command = [sys.executable, "-c", script, str(tmp_path / "attempts")]
-    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    environment = commands.environment(PYTHONPATH=commands.WITH_HARNESS)
+    parent = commands.start("-c", script, tmp_path / "attempts", env=environment)
     assert wait_until(lambda: len(do.attempts()) == 2)
     family = [*children(parent.pid), *(attempt.pid for attempt in do.attempts())]
     parent.kill()
-    parent.wait()
+    commands.end(parent)
     assert wait_until(lambda: not any(map(is_alive, family)), seconds=5)
 
 
