@@ -223,11 +223,6 @@ def _read_shard(shard: Path, source: Source, rows: list[Row], texts: dict[str, i
 
 def read_clip(files: list[Path]) -> NDArray[np.uint8]:
     """The frames, (T, H, W, 3) RGB, of an MP4 or of as many JPEGs."""
-    import av
+    from dataset_upload.video.plain_decoding import decode_clip
 
-    frames = []
-    for file in files:
-        with av.open(str(file)) as container:
-            container.streams.video[0].codec_context.thread_count = 1
-            frames += [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return np.stack(frames)
+    return np.stack(list(decode_clip(file.read_bytes() for file in files)))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import in_fork
 
 from dataset_upload.config import GenerateConfig, parse_config
 from dataset_upload.errors import UsageError
+from dataset_upload.generate_hf_dataset import main
 
-COMMAND = [sys.executable, "-m", "dataset_upload.generate_hf_dataset"]
 SOMEWHERE = "--dataset.dataset_path=/somewhere"
 
 
@@ -168,7 +168,7 @@ def test_a_missing_yaml_is_named() -> None:
 
 
 def test_help_explains_every_option_with_its_default() -> None:
-    text = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    text = in_fork(lambda: main(["--help"])).stdout
     config = GenerateConfig()
     for section in ("dataset", "output", "hub"):
         for option in vars(getattr(config, section)):
@@ -179,8 +179,8 @@ def test_help_explains_every_option_with_its_default() -> None:
 def test_a_usage_error_is_one_line_and_exit_code_2_and_writes_nothing(tmp_path: Path) -> None:
     output = f"--output.output_dir={tmp_path / 'out'}"
     for arguments in (["--output.max_framez=3"], [SOMEWHERE], [f"--dataset.dataset_path={tmp_path}"]):
-        run = subprocess.run([*COMMAND, output, *arguments], capture_output=True, text=True)
-        assert run.returncode == 2
+        run = in_fork(partial(main, [output, *arguments]))
+        assert run.exit_code == 2
         assert run.stdout == ""
         assert run.stderr.count("\n") == 1 and run.stderr.startswith("Error: --")
     assert list(tmp_path.iterdir()) == []

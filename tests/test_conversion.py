@@ -8,7 +8,6 @@ import pty
 import re
 import shutil
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -16,10 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import commands
 import h5py
 import numpy as np
 import pytest
-from conftest import Convert, Dataset, MiniEgoDex, Run, command_line
+from commands import Run
+from conversions import MODULE, arguments, convert
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 from numpy.typing import NDArray
 from project import PROJECT
 
@@ -76,9 +79,9 @@ def resized(request: pytest.FixtureRequest, mini: MiniEgoDex, tmp_path_factory: 
     if request.param == "stretch":
         dataset: Dataset = request.getfixturevalue("converted")
     else:
-        convert: Convert = request.getfixturevalue("convert")
-        run = convert(mini.path, tmp_path_factory.mktemp("resized"), "--output.max_trajectories=8", *options)
-        dataset = Dataset(run.output_dir)
+        output_dir = tmp_path_factory.mktemp("resized")
+        convert(mini.path, output_dir, "--output.max_trajectories=8", *options)
+        dataset = Dataset(output_dir)
     return Resized(dataset, size, np.array(source_to_clip))
 
 
@@ -103,7 +106,7 @@ def test_frame_indices_are_evenly_spaced_from_the_first_frame_to_the_last(conver
 
 
 @pytest.mark.parametrize("max_frames", [-1, 1, 5, 1000])
-def test_max_frames_limits_a_clip(mini: MiniEgoDex, convert: Convert, tmp_path: Path, max_frames: int) -> None:
+def test_max_frames_limits_a_clip(mini: MiniEgoDex, tmp_path: Path, max_frames: int) -> None:
     convert(mini.path, tmp_path, "--output.max_trajectories=2", f"--output.max_frames={max_frames}")
     dataset = Dataset(tmp_path)
     assert len(dataset.rows) == 2
@@ -167,7 +170,7 @@ def worst_mean_error(dataset: Dataset, dataset_path: Path, every: int) -> float:
     return worst
 
 
-def test_encoding_costs_less_than_3_of_255(convert: Convert, tmp_path: Path) -> None:
+def test_encoding_costs_less_than_3_of_255(tmp_path: Path) -> None:
     write_episode(tmp_path / "test", "add_remove_lid", 0, frames=40, size=(960, 540))
     convert(tmp_path / "test", tmp_path)
     assert 0 < worst_mean_error(Dataset(tmp_path), tmp_path / "test", every=3) < 3
@@ -266,7 +269,7 @@ def test_clips_are_h264_of_30_frames_a_second_with_the_index_in_front(converted:
         assert_is_a_clip(converted.output_dir / row["frames"], len(row["frame_indices"]))
 
 
-def test_fps_and_crf_are_obeyed(mini: MiniEgoDex, converted: Dataset, convert: Convert, tmp_path: Path) -> None:
+def test_fps_and_crf_are_obeyed(mini: MiniEgoDex, converted: Dataset, tmp_path: Path) -> None:
     convert(mini.path, tmp_path, "--output.fps=5", "--output.crf=40", "--output.max_trajectories=1")
     (row,) = Dataset(tmp_path).rows
     assert_is_a_clip(tmp_path / row["frames"], len(row["frame_indices"]), fps=5)
@@ -274,7 +277,7 @@ def test_fps_and_crf_are_obeyed(mini: MiniEgoDex, converted: Dataset, convert: C
     assert size < default_size / 2
 
 
-def test_actions_can_be_chosen(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+def test_actions_can_be_chosen(mini: MiniEgoDex, tmp_path: Path) -> None:
     convert(mini.path, tmp_path, "--output.actions=[hands]", "--output.max_trajectories=1")
     (row,) = Dataset(tmp_path).rows
     assert np.shape(row["actions"]) == (len(row["frame_indices"]), 6)
@@ -310,7 +313,7 @@ def test_clips_are_numbered_round_the_tasks_and_failures_leave_gaps(mini: MiniEg
 
 
 def test_a_few_trajectories_cover_all_tasks_and_more_later_keep_their_numbers(
-    mini: MiniEgoDex, converted: Dataset, convert: Convert, tmp_path: Path
+    mini: MiniEgoDex, converted: Dataset, tmp_path: Path
 ) -> None:
     convert(mini.path, tmp_path, "--output.max_trajectories=6")
     fewer = clip_numbers(Dataset(tmp_path))
@@ -325,18 +328,23 @@ def test_a_few_trajectories_cover_all_tasks_and_more_later_keep_their_numbers(
 
 
 @pytest.fixture(scope="module")
-def guide_run(mini: MiniEgoDex, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def guide_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("guide")
+
+
+@pytest.fixture(scope="module")
+def guide_run(mini: MiniEgoDex, guide_output: Path) -> Run:
     """The guide's second command, at verbose level."""
     options = ("--output.max_trajectories=50", "--output.max_frames=32", "--output.verbose=true")
-    return convert(mini.path, tmp_path_factory.mktemp("guide"), f"--config_path={CONFIGS / 'egodex.yaml'}", *options)
+    return convert(mini.path, guide_output, f"--config_path={CONFIGS / 'egodex.yaml'}", *options)
 
 
-def test_the_lines_of_the_guide_are_said_literally(mini: MiniEgoDex, guide_run: Run) -> None:
+def test_the_lines_of_the_guide_are_said_literally(mini: MiniEgoDex, guide_run: Run, guide_output: Path) -> None:
     run = guide_run
     total, num_tasks = len(mini.records), len({key.split("/")[0] for key in mini.records})
     assert "Will process up to 50 trajectories" in run.lines
     assert f"Found {total} episodes of {num_tasks} tasks" in run.lines
-    for row in Dataset(run.output_dir).rows:
+    for row in Dataset(guide_output).rows:
         count, kept = row["source_num_frames"], len(row["frame_indices"])
         assert f"Processed video: {count} -> {kept} frames, resized to (256, 256)" in run.lines
         label = row["source"].replace("/", "_")
@@ -346,16 +354,17 @@ def test_the_lines_of_the_guide_are_said_literally(mini: MiniEgoDex, guide_run: 
     assert f"Warning: Missing HDF5 file for {missing_hdf5}.mp4" in run.lines
 
 
-def test_each_trajectory_s_lines_need_verbose(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+def test_each_trajectory_s_lines_need_verbose(mini: MiniEgoDex, tmp_path: Path) -> None:
     run = convert(mini.path, tmp_path, "--output.max_trajectories=2")
     assert "Will process up to 2 trajectories" in run.lines
     assert "Created trajectory" not in run.stdout + run.stderr
     assert "Processed video" not in run.stdout + run.stderr
 
 
-def test_the_summary_counts_measures_and_says_what_to_do_next(mini: MiniEgoDex, guide_run: Run) -> None:
-    output_dir = guide_run.output_dir
-    done = {row["source"]: (output_dir / row["frames"]).stat().st_size for row in Dataset(output_dir).rows}
+def test_the_summary_counts_measures_and_says_what_to_do_next(
+    mini: MiniEgoDex, guide_run: Run, guide_output: Path
+) -> None:
+    done = {row["source"]: (guide_output / row["frames"]).stat().st_size for row in Dataset(guide_output).rows}
     source = sum((mini.path / f"{key}{suffix}").stat().st_size for key in done for suffix in (".hdf5", ".mp4"))
     clips = sum(done.values())
     summary = guide_run.stdout.splitlines()[-7:]
@@ -365,24 +374,23 @@ def test_the_summary_counts_measures_and_says_what_to_do_next(mini: MiniEgoDex, 
     assert summary[2] == "Failed:  0"
     assert summary[3] == f"Size:    {source / 1e6:.1f} MB -> {clips / 1e6:.2f} MB of clips ({clips / source - 1:+.1%})"
     assert re.fullmatch(r"Time:    [\d.]+ s, [\d.]+ trajectories/s", summary[4])
-    assert summary[5] == f"Dataset: {output_dir}/egodex_test"
-    assert summary[6] == f'Next:    datasets.load_dataset("{output_dir}", "egodex_test", split="train")'
+    assert summary[5] == f"Dataset: {guide_output}/egodex_test"
+    assert summary[6] == f'Next:    datasets.load_dataset("{guide_output}", "egodex_test", split="train")'
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+def test_progress_is_plain_lines_where_there_is_no_terminal(mini: MiniEgoDex, tmp_path: Path) -> None:
     run = convert(mini.path, tmp_path, "--output.max_trajectories=3")
     for description in ("Loading trajectories", "Processing trajectories"):
         assert re.search(rf"^{description}: 3/3 \[\d\d:\d\d<00:00, .*\]$", run.stderr, re.MULTILINE)
     assert not set("\r█\x1b") & set(run.stdout + run.stderr)
 
 
-def test_progress_is_a_bar_on_a_terminal(
-    mini: MiniEgoDex, command_environment: Mapping[str, str], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("sentence_model")
+def test_progress_is_a_bar_on_a_terminal(mini: MiniEgoDex, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
-    command = command_line(mini.path, tmp_path, "--output.max_trajectories=3")
-    process = subprocess.Popen(command, cwd=PROJECT, env=command_environment, stdout=subprocess.DEVNULL, stderr=theirs)
+    command = ("-m", MODULE, *arguments(mini.path, tmp_path, "--output.max_trajectories=3"))
+    process = commands.start(*command, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
     shown = b"".join(read_all(ours)).decode()
     assert process.wait() == 0
@@ -404,28 +412,20 @@ def read_all(terminal: int) -> Iterator[bytes]:
 # How it ends -----------------------------------------------------------------------------------------------
 
 
-def test_the_unedited_command_of_the_guide_is_refused_for_its_placeholder(
-    command_environment: Mapping[str, str], tmp_path: Path
-) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "dataset_upload.generate_hf_dataset",
-        f"--config_path={CONFIGS / 'egodex.yaml'}",
-    ]
-    run = subprocess.run(command, cwd=tmp_path, env=command_environment, capture_output=True, text=True)
-    assert run.returncode == 2
+def test_the_unedited_command_of_the_guide_is_refused_for_its_placeholder(tmp_path: Path) -> None:
+    run = commands.run("-m", MODULE, f"--config_path={CONFIGS / 'egodex.yaml'}", cwd=tmp_path)
+    assert run.exit_code == 2
     assert re.fullmatch(r"Error: --dataset\.dataset_path: .*placeholder.*\n", run.stderr)
     assert not run.stdout and not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_the_demo_needs_no_data(command_environment: Mapping[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dataset_upload.generate_hf_dataset"]
-    command += [f"--config_path={CONFIGS / 'egodex_demo.yaml'}", "--dataset.mini_episodes=2"]
+@pytest.mark.usefixtures("sentence_model")
+def test_the_demo_needs_no_data(tmp_path: Path) -> None:
+    command = ("-m", MODULE, f"--config_path={CONFIGS / 'egodex_demo.yaml'}", "--dataset.mini_episodes=2")
     for _ in range(2):  # the second run makes and converts nothing
-        run = subprocess.run(command, cwd=tmp_path, env=command_environment, capture_output=True, text=True)
-        assert run.returncode == 0, run.stderr
+        run = commands.run(*command, cwd=tmp_path)
+        assert run.exit_code == 0, run.stderr
     assert "2 done in an earlier run" in run.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"mini_egodex", "egodex_demo_dataset"}
     dataset = Dataset(tmp_path / "egodex_demo_dataset", "egodex_demo")
@@ -452,7 +452,7 @@ def contents(dataset: Dataset) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_the_same_episodes_give_the_same_bytes(
-    mini: MiniEgoDex, converted: Dataset, convert: Convert, tmp_path: Path, workers: int
+    mini: MiniEgoDex, converted: Dataset, tmp_path: Path, workers: int
 ) -> None:
     copy = shutil.copytree(mini.path, tmp_path / "another" / "test")
     convert(copy, tmp_path / "out", workers=workers)
@@ -499,25 +499,20 @@ sys.exit(exit_code)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-def test_6000_frames_of_1080p_take_less_than_480_mb(command_environment: Mapping[str, str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("sentence_model")
+def test_6000_frames_of_1080p_take_less_than_480_mb(tmp_path: Path) -> None:
     write_episode(tmp_path / "test", "open_close_box", 0, frames=60, size=(1920, 1080))
     repeat_episode(tmp_path / "test", "open_close_box/0", times=100)
-    _, _, _, *arguments = command_line(tmp_path / "test", tmp_path)
     # Compiling takes another 100 MB, once a machine.
-    subprocess.run(
-        [sys.executable, "-m", "dataset_upload.video.preload"], cwd=PROJECT, env=command_environment, check=True
-    )
-    command = [sys.executable, "-c", PRINT_PEAK_MEMORY, *arguments]
-    run = subprocess.run(command, cwd=PROJECT, env=command_environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    assert commands.run("-m", "dataset_upload.video.preload").exit_code == 0
+    run = commands.run("-c", PRINT_PEAK_MEMORY, *arguments(tmp_path / "test", tmp_path))
+    assert run.exit_code == 0, run.stderr
     (row,) = Dataset(tmp_path).rows
     assert row["source_num_frames"] == 6000
     assert int(run.stdout.split()[-1]) * 1024 < 480e6  # 330 without the sentence model, which takes some 150
 
 
-def test_what_workers_run_imports_neither_datasets_nor_tokenizers(
-    mini: MiniEgoDex, command_environment: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_what_workers_run_imports_neither_datasets_nor_tokenizers(mini: MiniEgoDex, tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
@@ -530,14 +525,8 @@ episode = loader.list_episodes()[0]
 Converter(loader, OutputConfig(), Path({str(tmp_path)!r}))(Job(episode, episode.key, 0, "x/0.mp4", (0, 0)))
 print(*sys.modules)
 """
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT,
-        env=command_environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = commands.run("-c", code)
+    assert run.exit_code == 0, run.stderr
     heavy = {"datasets", "tokenizers", "safetensors", "pyarrow", "pandas", "torch", "draccus"}
     assert heavy.isdisjoint(run.stdout.split())
     assert list(tmp_path.iterdir())
@@ -553,10 +542,11 @@ class Real(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def real(real_sample: Path, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Real:
+def real(real_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
     """The real episodes, converted with every option at its default."""
-    run = convert(real_sample, tmp_path_factory.mktemp("real"), workers=-1)
-    return Real(real_sample, Dataset(run.output_dir), run.lines)
+    output_dir = tmp_path_factory.mktemp("real")
+    run = convert(real_sample, output_dir, workers=-1)
+    return Real(real_sample, Dataset(output_dir), run.lines)
 
 
 def test_real_episodes_give_five_rows_and_one_warning(real: Real) -> None:

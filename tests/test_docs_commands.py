@@ -8,8 +8,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from conversions import fork_convert
+from drawn_egodex import tiny_egodex
 from project import PROJECT
-from reliability_helpers import fork_convert, tiny_egodex
 
 LOOKS = re.compile(
     r"^uv run (?:--extra \w+ )?python -m (dataset_upload\.(?:validate|visualize)_dataset) (.*)$", re.MULTILINE

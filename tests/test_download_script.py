@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import pytest
 from archives import DEFLATED, pack
-from conftest import Dataset, MiniEgoDex
+from commands import Run
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 from project import PROJECT
 from range_server import Fault, RangeServer, serving
 
@@ -47,18 +50,19 @@ class Script:
         pretender = folder / "pretender.sh"
         pretender.write_text(PRETENDER.format(folder=folder))
         self.environment = {
-            **os.environ,
+            **commands.environment(),
             "EGODEX_BASE_URL": server.url,
             "DATASET_UPLOAD_PYTHON": f"bash {pretender}",
             "no_proxy": "127.0.0.1",
         }
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         (self.folder / "exit_code").write_text(str(self.exit_code))
-        command = ["bash", str(SCRIPT), "--data-dir", "data", "--output-dir", "out", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
-        )
+        given = ("--data-dir", "data", "--output-dir", "out", *arguments)
+        return commands.start(SCRIPT, *given, program="bash", cwd=self.folder, env=self.environment)
+
+    def run(self, *arguments: str) -> Run:
+        return commands.end(self.start(*arguments))
 
     @property
     def calls(self) -> list[str]:
@@ -83,7 +87,7 @@ def whole(server: RangeServer) -> bytes:
 
 def test_a_part_is_downloaded_and_converted_from_its_zip(script: Script, whole: bytes) -> None:
     run = script.run()
-    assert run.returncode == 0, run.stderr
+    assert run.exit_code == 0, run.stderr
     assert script.zip.read_bytes() == whole
     (call,) = script.calls
     assert "--dataset.dataset_path=data/test.zip" in call
@@ -98,14 +102,14 @@ def test_what_stands_behind_two_dashes_goes_to_the_converter(script: Script) -> 
 def test_an_interrupted_download_goes_on_where_it_was(script: Script, server: RangeServer, whole: bytes) -> None:
     script.zip.parent.mkdir()
     script.zip.with_suffix(".zip.part").write_bytes(whole[:100_000])
-    assert script.run().returncode == 0
+    assert script.run().exit_code == 0
     assert script.zip.read_bytes() == whole
     assert server.body_bytes == len(whole) - 100_000
 
 
 def test_a_connection_that_is_cut_is_taken_up_again(script: Script, server: RangeServer, whole: bytes) -> None:
     server.fault = lambda number: Fault(cut_at=0.5) if number in (1, 2) else None
-    assert script.run().returncode == 0
+    assert script.run().exit_code == 0
     assert script.zip.read_bytes() == whole
     assert server.body_bytes == len(whole)
 
@@ -113,7 +117,7 @@ def test_a_connection_that_is_cut_is_taken_up_again(script: Script, server: Rang
 def test_a_download_that_somebody_else_has_begun_goes_on(script: Script, server: RangeServer, whole: bytes) -> None:
     script.zip.parent.mkdir()
     script.zip.write_bytes(whole[:100_000])
-    assert script.run().returncode == 0
+    assert script.run().exit_code == 0
     assert script.zip.read_bytes() == whole
     assert server.body_bytes == len(whole) - 100_000
 
@@ -121,7 +125,7 @@ def test_a_download_that_somebody_else_has_begun_goes_on(script: Script, server:
 def test_a_whole_zip_is_not_downloaded_again(script: Script, server: RangeServer) -> None:
     script.run()
     before = server.body_bytes
-    assert script.run().returncode == 0
+    assert script.run().exit_code == 0
     assert server.body_bytes == before
     assert len(script.calls) == 2
 
@@ -129,21 +133,21 @@ def test_a_whole_zip_is_not_downloaded_again(script: Script, server: RangeServer
 def test_a_whole_zip_is_enough_where_there_is_no_network(script: Script, server: RangeServer) -> None:
     script.run()
     server.fault = lambda number: Fault(status=404)
-    assert script.run().returncode == 0
+    assert script.run().exit_code == 0
 
 
 def test_a_file_of_another_size_than_the_servers_is_not_converted(script: Script, whole: bytes) -> None:
     script.zip.parent.mkdir()
     script.zip.with_suffix(".zip.part").write_bytes(whole + b"more")
     run = script.run()
-    assert run.returncode == 2
+    assert run.exit_code == 2
     assert f"has {len(whole) + 4} bytes, the server says {len(whole)}" in run.stderr
     assert script.calls == []
 
 
 def test_a_server_without_the_part_is_named(script: Script, server: RangeServer) -> None:
     run = script.run("part3")
-    assert run.returncode == 2
+    assert run.exit_code == 2
     assert run.stderr.startswith(f"Error: {server.url}/part3.zip: does not answer with a size")
 
 
@@ -153,11 +157,11 @@ def test_nothing_is_deleted_unless_told_to(script: Script) -> None:
 
 
 def test_a_zip_is_deleted_after_success_and_the_next_run_knows_it(script: Script, server: RangeServer) -> None:
-    assert script.run("--delete").returncode == 0
+    assert script.run("--delete").exit_code == 0
     assert not script.zip.exists()
     before = len(server.requests)
     run = script.run("--delete")
-    assert (run.returncode, run.stdout) == (0, "test: converted and deleted earlier\n")
+    assert (run.exit_code, run.stdout) == (0, "test: converted and deleted earlier\n")
     assert len(server.requests) == before
 
 
@@ -170,25 +174,25 @@ def test_a_deleted_zip_is_downloaded_again_for_other_options(script: Script) -> 
 @pytest.mark.parametrize("exit_code", [1, 2, 3, 130])
 def test_a_zip_is_kept_when_its_conversion_was_not_a_success(script: Script, exit_code: int) -> None:
     script.exit_code = exit_code
-    assert script.run("--delete").returncode == exit_code
+    assert script.run("--delete").exit_code == exit_code
     assert script.zip.exists()
 
 
 def test_failed_episodes_do_not_keep_the_next_part_from_being_converted(script: Script, server: RangeServer) -> None:
     shutil.copy(server.folder / "test.zip", server.folder / "part1.zip")
     script.exit_code = 1
-    assert script.run("test", "part1").returncode == 1
+    assert script.run("test", "part1").exit_code == 1
     assert len(script.calls) == 2
 
 
 def test_a_stop_keeps_the_next_part_from_being_begun(script: Script) -> None:
     script.exit_code = 3
-    assert script.run("test", "part1").returncode == 3
+    assert script.run("test", "part1").exit_code == 3
     assert len(script.calls) == 1
 
 
 def test_without_download_the_url_is_converted(script: Script, server: RangeServer) -> None:
-    assert script.run("--no_download", "part2").returncode == 0
+    assert script.run("--no_download", "part2").exit_code == 0
     assert "--dataset.dataset_path=egodex://part2 " in script.calls[0]
     assert server.requests == []
     assert not (script.folder / "data").exists()
@@ -199,21 +203,21 @@ def test_a_wrong_argument_is_refused_before_anything_happens(
     script: Script, server: RangeServer, arguments: list[str]
 ) -> None:
     run = script.run(*arguments)
-    assert run.returncode == 2
+    assert run.exit_code == 2
     assert run.stderr.startswith(f"Error: {arguments[0]}: ") and run.stderr.count("\n") == 1
     assert server.requests == []
 
 
 def test_help_names_every_option_and_part(script: Script) -> None:
     run = script.run("--help")
-    assert run.returncode == 0
+    assert run.exit_code == 0
     for name in ("--data_dir", "--output_dir", "--delete", "--no_download", "EGODEX_BASE_URL", "test", "extra"):
         assert name in run.stdout
 
 
 def test_the_script_and_the_converter_know_the_same_parts(script: Script) -> None:
     for part in PARTS:
-        assert script.run("--no-download", part).returncode == 0
+        assert script.run("--no-download", part).exit_code == 0
 
 
 def test_the_script_is_executable() -> None:
@@ -223,19 +227,20 @@ def test_the_script_is_executable() -> None:
 def test_shellcheck_finds_nothing() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
-    subprocess.run(["shellcheck", str(SCRIPT)], check=True)
+    run = commands.run(SCRIPT, program="shellcheck")
+    assert run.exit_code == 0, run.stdout
 
 
 # With the real converter
 
 
 @pytest.fixture
-def parts(script: Script, server: RangeServer, mini: MiniEgoDex, command_environment: Mapping[str, str]) -> Script:
+def parts(script: Script, server: RangeServer, mini: MiniEgoDex, sentence_model: None) -> Script:
     """part1 and part2 on the server, and the converter itself."""
     for part in ("part1", "part2"):
         pack(mini.path, server.folder / f"{part}.zip", root=part)
     python = {"DATASET_UPLOAD_PYTHON": sys.executable, "OPENBLAS_NUM_THREADS": "1"}
-    script.environment |= {**command_environment, **python, "EGODEX_BASE_URL": server.url}
+    script.environment |= python
     return script
 
 
@@ -250,16 +255,13 @@ def check_parts(script: Script) -> None:
 @pytest.mark.slow
 def test_parts_in_sequence_into_one_folder(parts: Script) -> None:
     run = parts.run("part1", "part2", "--delete", "--", *CHEAP)
-    assert run.returncode == 0, run.stderr
+    assert run.exit_code == 0, run.stderr
     check_parts(parts)
     assert not list(parts.folder.glob("data/*.zip"))
 
 
 @pytest.mark.slow
 def test_parts_side_by_side_into_one_folder(parts: Script) -> None:
-    commands = [
-        ["bash", str(SCRIPT), "--no-download", "--output-dir", "out", part, "--", *CHEAP] for part in ("part1", "part2")
-    ]
-    runs = [subprocess.Popen(command, cwd=parts.folder, env=parts.environment) for command in commands]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    runs = [parts.start("--no-download", part, "--", *CHEAP) for part in ("part1", "part2")]
+    assert [commands.end(run).exit_code for run in runs] == [0, 0]
     check_parts(parts)

@@ -8,23 +8,15 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
-from conftest import Convert, command_line
-from project import PROJECT
-from reliability_helpers import (
-    NAME,
-    children,
-    is_alive,
-    ledger_lines,
-    outcomes,
-    published,
-    tiny_egodex,
-    wait_until,
-    workers,
-)
+from conversions import MODULE, NAME, arguments, convert
+from drawn_egodex import tiny_egodex
+from output_folder import ledger_lines, outcomes, published
+from processes import children, is_alive, wait_until, workers
 
 pytestmark = pytest.mark.slow
 
@@ -42,21 +34,20 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(source: Path, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def uninterrupted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one worker makes when nobody disturbs it."""
-    return published(convert(source, tmp_path_factory.mktemp("once"), *OPTIONS, workers=1).output_dir)
+    output_dir = tmp_path_factory.mktemp("once")
+    convert(source, output_dir, *OPTIONS, workers=1)
+    return published(output_dir)
 
 
 @pytest.fixture
-def start(source: Path, command_environment: Mapping[str, str], tmp_path: Path) -> Start:
+def start(source: Path, sentence_model: None, tmp_path: Path) -> Start:
     """Starts the command as a shell does, in a process group of its own, and returns at once."""
 
     def run(*, workers: int = 2) -> subprocess.Popen[str]:
-        command = command_line(source, tmp_path, *OPTIONS, workers=workers)
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, cwd=PROJECT, env=command_environment, stdout=pipe, stderr=pipe, text=True, process_group=0
-        )
+        given = arguments(source, tmp_path, *OPTIONS, workers=workers)
+        return commands.start("-m", MODULE, *given, process_group=0)
 
     return run
 
@@ -81,7 +72,7 @@ def assert_all_gone(processes: list[int]) -> None:
 
 
 def test_the_converter_killed_at_25_random_moments(
-    source: Path, tmp_path: Path, start: Start, convert: Convert, uninterrupted: dict[str, bytes]
+    source: Path, tmp_path: Path, start: Start, uninterrupted: dict[str, bytes]
 ) -> None:
     rng = random.Random(3)
     kills_in_between = kills = 0
@@ -121,7 +112,7 @@ def kill_one(processes: list[int], rng: random.Random) -> bool:
 
 
 def test_workers_killed_at_25_random_moments(
-    tmp_path: Path, start: Start, source: Path, convert: Convert, uninterrupted: dict[str, bytes]
+    tmp_path: Path, start: Start, source: Path, uninterrupted: dict[str, bytes]
 ) -> None:
     rng = random.Random(4)
     run = start(workers=2)
@@ -166,7 +157,6 @@ def test_an_interrupt_ends_the_run_within_seconds_and_the_next_goes_on(
     tmp_path: Path,
     start: Start,
     source: Path,
-    convert: Convert,
     uninterrupted: dict[str, bytes],
 ) -> None:
     run = start(workers=workers)
@@ -204,7 +194,7 @@ def test_ctrl_c_ends_also_a_run_whose_worker_hangs(tmp_path: Path, start: Start)
 
 
 def test_a_second_run_is_refused_while_the_first_one_works(
-    tmp_path: Path, start: Start, source: Path, convert: Convert, uninterrupted: dict[str, bytes]
+    tmp_path: Path, start: Start, source: Path, uninterrupted: dict[str, bytes]
 ) -> None:
     first = start()
     assert wait_until(lambda: num_lines(tmp_path) >= 1)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
+from hub_client import environment_without_hub
 from project import PROJECT
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -153,11 +152,9 @@ def python(code: str, **settings: str) -> str:
 
     Fresh, because the Hub's client reads the environment once, when it is imported.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment = {**inherited, "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1", **settings}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    environment = {**environment_without_hub(), "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1", **settings}
+    done = commands.run("-c", code, env=environment)
+    assert done.exit_code == 0, done.stderr
     return done.stdout.strip()
 
 

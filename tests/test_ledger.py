@@ -10,7 +10,8 @@ import resource
 from pathlib import Path
 
 import pytest
-from reliability_helpers import in_fork, with_checksum
+from commands import in_fork
+from output_folder import with_checksum
 
 from dataset_upload.errors import UsageError
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, Ledger, read_entries

@@ -6,19 +6,20 @@ import itertools
 import os
 import resource
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import commands
 import h5py
 import numpy as np
 import pytest
-from conftest import Convert, Dataset
-from project import PROJECT
-from reliability_helpers import NAME, fork_convert, ledger_lines, options, outcomes, published, tiny_egodex
+from conversions import NAME, arguments, convert, fork_convert, small
+from dataset_reader import Dataset
+from drawn_egodex import tiny_egodex
+from output_folder import ledger_lines, outcomes, published
 from video_streams import encode, packets
 
 from dataset_upload.errors import Reason
@@ -146,7 +147,7 @@ class BadRun(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def bad_run(command_environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> BadRun:
+def bad_run(sentence_model: None, tmp_path_factory: pytest.TempPathFactory) -> BadRun:
     """One run of two workers over all that is bad, and some that is not."""
     folder = tmp_path_factory.mktemp("bad")
     source = folder / "test"
@@ -155,13 +156,12 @@ def bad_run(command_environment: Mapping[str, str], tmp_path_factory: pytest.Tem
         episode = shutil.copytree(folder / "sound/basic_pick_and_place", source / task)
         spoil(episode / "0.hdf5", episode / "0.mp4")
     # Root may read everything, unless it has given up the capabilities that let it.
-    as_user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    program = [sys.executable, "-c", "import sys, misbehaving; sys.exit(misbehaving.convert_misbehaving())"]
-    arguments = options(source, folder / "out", "--output.num_workers=2", "--output.episode_timeout_s=3")
-    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
-    environment = {**command_environment, "PYTHONPATH": path}
-    run = subprocess.run([*as_user, *program, *arguments], env=environment, capture_output=True, text=True)
-    assert run.returncode == 1, run.stderr
+    as_user = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ("env",)
+    code = "import sys, misbehaving; sys.exit(misbehaving.convert_misbehaving())"
+    given = arguments(source, folder / "out", *small("--output.episode_timeout_s=3"), workers=2)
+    environment = commands.environment(PYTHONPATH=commands.WITH_HARNESS)
+    run = commands.run(*as_user[1:], sys.executable, "-c", code, *given, program=as_user[0], env=environment)
+    assert run.exit_code == 1, run.stderr
     entries = {line["key"].split("/")[0]: line for line in ledger_lines(folder / "out")}
     return BadRun(source, Dataset(folder / "out"), run.stdout, run.stderr, entries)
 
@@ -278,19 +278,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 128 KB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], capture_output=True).returncode:
+    if commands.run("-t", "tmpfs", "-o", "size=128k", "tmpfs", disk, program="mount").exit_code:
         pytest.skip("may not mount a file system")
     yield disk
-    subprocess.run(["umount", disk], check=True)
+    assert commands.run(disk, program="umount").exit_code == 0
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_full_file_system_stops_the_run_which_goes_on_later(
-    full: Full, small_disk: Path, convert: Convert, workers: int
-) -> None:
+def test_a_full_file_system_stops_the_run_which_goes_on_later(full: Full, small_disk: Path, workers: int) -> None:
     run = convert(full.source, small_disk, "--output.frame_size=64", workers=workers, exit_code=3)
     assert_stopped_cleanly(run.exit_code, run.stderr)
     assert set(outcomes(small_disk).values()) <= {("done", None)}
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    assert commands.run("-o", "remount,size=64m", small_disk, program="mount").exit_code == 0
     convert(full.source, small_disk, "--output.frame_size=64", workers=workers)
     assert published(small_disk) == full.expected

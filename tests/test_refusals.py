@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from reliability_helpers import NAME, ForkedRun, fork_convert, identities, published, tiny_egodex
+from commands import Run
+from conversions import NAME, fork_convert
+from drawn_egodex import tiny_egodex
+from output_folder import identities, published
 
-from dataset_upload import pipeline
+from dataset_upload import language, pipeline
 from dataset_upload.errors import UsageError
 
 
@@ -27,7 +30,7 @@ def everything(folder: Path) -> set[str]:
 
 def refusal(source: Path, output_dir: Path, *more: str, **arguments: object) -> str:
     """The line that a run is refused with."""
-    run: ForkedRun = fork_convert(source, output_dir, *more, **arguments)  # type: ignore[arg-type]
+    run: Run = fork_convert(source, output_dir, *more, **arguments)  # type: ignore[arg-type]
     assert run.exit_code == 2, run
     assert run.stderr.count("\n") == 1 and run.stderr.startswith("Error: "), run.stderr
     return run.stderr
@@ -155,7 +158,7 @@ def no_sentence_model() -> None:
     def refuse() -> None:
         raise UsageError("The sentence model is not on this machine")
 
-    setattr(pipeline, "load_text_encoder", refuse)  # noqa: B010
+    setattr(language, "check_model", refuse)  # noqa: B010
 
 
 def test_the_sentence_model_is_looked_for_before_the_demo_is_drawn(tmp_path: Path) -> None:

@@ -21,19 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Convert, Dataset
-from reliability_helpers import (
-    NAME,
-    ForkedRun,
-    die_at_change,
-    fork_convert,
-    identities,
-    ledger_lines,
-    outcomes,
-    published,
-    replace_episode,
-    tiny_egodex,
-)
+from commands import Run
+from conversions import NAME, convert, fork_convert
+from dataset_reader import Dataset
+from drawn_egodex import replace_episode, tiny_egodex
+from output_folder import identities, ledger_lines, outcomes, published
+from processes import die_at_change
 
 from dataset_upload import language, pipeline
 from dataset_upload.dataset_loaders.egodex import archive
@@ -51,7 +44,7 @@ class Finished(NamedTuple):
     source: Path
     output_dir: Path
 
-    def convert(self, *more: str, exit_code: int = 0, **arguments: object) -> ForkedRun:
+    def convert(self, *more: str, exit_code: int = 0, **arguments: object) -> Run:
         run = fork_convert(self.source, self.output_dir, *more, **arguments)  # type: ignore[arg-type]
         assert run.exit_code == exit_code, run.stderr
         assert "Traceback" not in run.stderr
@@ -670,7 +663,7 @@ def test_a_lock_is_exclusive(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_runs_on_different_names_side_by_side_in_one_folder_do_not_disturb_each_other(
-    once: Finished, tmp_path: Path, convert: Convert
+    once: Finished, tmp_path: Path
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -689,7 +682,7 @@ def test_runs_on_different_names_side_by_side_in_one_folder_do_not_disturb_each_
 
 
 @pytest.mark.slow
-def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, convert: Convert) -> None:
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     """With episodes that fail and are skipped for as many reasons as often, which come in any order."""
     source = tmp_path / "test"
     tiny_egodex(source, episodes=18)
@@ -697,10 +690,9 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, convert: Con
     (source / "add_remove_lid/1.hdf5").unlink()
     (source / "add_remove_lid/2.mp4").write_bytes(b"no video")
     (source / "basic_pick_and_place/0.hdf5").write_bytes(b"no HDF5")
-    results = [
-        published(convert(source, tmp_path / f"out{workers}", workers=workers, exit_code=1).output_dir)
-        for workers in (0, 1, 2, 4)
-    ]
+    for workers in (0, 1, 2, 4):
+        convert(source, tmp_path / f"out{workers}", workers=workers, exit_code=1)
+    results = [published(tmp_path / f"out{workers}") for workers in (0, 1, 2, 4)]
     assert results[0] == results[1] == results[2] == results[3]
     assert json.loads(results[0][f"{NAME}/conversion.json"])["counts"]["done"] == 14
 

@@ -6,12 +6,12 @@ They go straight into the memory of the yuv420p frame that will be encoded: noth
 
 from __future__ import annotations
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from dataset_upload.mini_egodex.camera import Array
 from dataset_upload.mini_egodex.frame_code import draw_frame_number
+from dataset_upload.video.picture import new_frame
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -24,7 +24,7 @@ class Canvas:
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.width, self.height = size
-        self.frame = av.VideoFrame(self.width, self.height, "yuv420p")
+        self.frame = new_frame(self.width, self.height)
         self._memory = [memoryview(plane) for plane in self.frame.planes]
         self._strides = [plane.line_size for plane in self.frame.planes]
         self._luma, *self._chroma = (

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +14,9 @@ from dataset_upload.mini_egodex.camera import Array, intrinsics, to_camera
 from dataset_upload.mini_egodex.canvas import Bools, Canvas
 from dataset_upload.mini_egodex.motion import Poses
 from dataset_upload.mini_egodex.scenes import CORNERS, Rgb, Scene
+
+if TYPE_CHECKING:
+    import av
 
 FINGERTIP_RGB: dict[str, Rgb] = {
     "Thumb": (226, 60, 52),

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import h5py
 import numpy as np
-from av.container import OutputContainer
-from av.video.stream import VideoStream
 
 from dataset_upload.console.progress import progress as show_progress
 from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY
@@ -31,6 +28,7 @@ from dataset_upload.mini_egodex.painting import (
     Painter,
 )
 from dataset_upload.mini_egodex.scenes import TASKS, Scene, set_scene
+from dataset_upload.video.mpeg4_writing import mpeg4_writer
 
 __all__ = [
     "FINGERTIP_RGB",
@@ -116,18 +114,6 @@ def _annotation(task: str, scene: Scene, session: _Session, reverse: bool) -> di
     return attributes
 
 
-def _record_video(container: OutputContainer, size: tuple[int, int]) -> VideoStream:
-    """A stream coded as EgoDex's videos are; one thread, for the same bytes every time."""
-    stream = container.add_stream("mpeg4", rate=FRAMES_PER_SECOND, options={"qmax": str(_COARSEST)})
-    stream.width, stream.height = size
-    stream.pix_fmt = "yuv420p"
-    stream.bit_rate = max(_LEAST_BITS, round(_BITS_A_PIXEL * size[0] * size[1]))
-    stream.codec_context.gop_size = GOP
-    stream.codec_context.max_b_frames = 0
-    stream.codec_context.thread_count = 1
-    return stream
-
-
 def _record_poses(file: h5py.File, poses: Poses, first: int, frames: int, world: Array) -> None:
     """Store the poses of the frames from `first` on, of `frames` in all, in the recording's world."""
     rows = slice(first, first + len(poses))
@@ -180,18 +166,16 @@ def write_episode(
     folder = Path(out) / task
     folder.mkdir(parents=True, exist_ok=True)
     hdf5, mp4 = folder / f"{number}.hdf5", folder / f"{number}.mp4"
-    with h5py.File(hdf5, "w") as file, av.open(str(mp4), "w", format="mp4") as container:
+    bit_rate = max(_LEAST_BITS, round(_BITS_A_PIXEL * size[0] * size[1]))
+    video = mpeg4_writer(mp4, size, fps=FRAMES_PER_SECOND, gop=GOP, bit_rate=bit_rate, coarsest=_COARSEST)
+    with h5py.File(hdf5, "w") as file, video as append:
         file.attrs.update(attributes)
         file.create_dataset("camera/intrinsic", data=intrinsics(size).astype(np.float32), track_times=False)
-        stream = _record_video(container, size)
         for first in range(0, frames, _BLOCK):
             poses = performance.poses(first, min(first + _BLOCK, frames))
             _record_poses(file, poses, first, frames, session.world)
             for i in range(len(poses)):
-                frame = painter.paint(poses, i, first + i if frame_number else None)
-                frame.pts = first + i
-                container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+                append(painter.paint(poses, i, first + i if frame_number else None))
     if irregularity:
         IRREGULARITIES[irregularity].spoil(hdf5, mp4)
 

@@ -6,16 +6,16 @@ as people see them, in RGB.
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+from dataset_upload.video.plain_decoding import decode_clip, open_plainly
 
 Picture = NDArray[Any]  # (H, W, 3) RGB, 0 to 255: uint8 as decoded, float32 as scaled
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
@@ -62,7 +62,7 @@ def compare_pictures(
     Raises:
         OSError, ValueError: one of them cannot be decoded, or they do not have so many frames.
     """
-    clip_frames = _clip_pictures(clip)
+    clip_frames = (frame.astype(np.float32) for frame in decode_clip(clip))
     due = list(indices)
     candidates = {index + step for index in due for step in (-1, 0, 1)}
     source_thumbnails: dict[int, NDArray[np.float32]] = {}
@@ -71,24 +71,22 @@ def compare_pictures(
     psnr: list[float] = []
     picture = _next(clip_frames, 0)
     clip_size = (picture.shape[1], picture.shape[0])
-    with av.open(file, "r") as container:
-        stream = container.streams.video[0]
-        size = (stream.codec_context.width, stream.codec_context.height)
+    with open_plainly(file) as video:
+        size, fps = video.size, video.fps
         if size[0] * size[1] > _MAX_PIXELS:
             raise ValueError(f"frames of {size[0]}x{size[1]} pixels are not compared")
         boxes = placement(settings, size, clip_size)
-        for number, frame in enumerate(container.decode(stream)):
-            times.append(frame.time)
+        for number, frame in enumerate(video.frames):
+            times.append(frame.seconds)
             if number not in candidates:
                 continue
-            rgb: NDArray[Any] = frame.to_ndarray(format="rgb24")
+            rgb = frame.to_rgb()
             source_thumbnails[number] = _thumbnail(_cut(rgb, boxes[0]))
             if len(psnr) < len(due) and number == due[len(psnr)]:
                 if psnr:
                     picture = _next(clip_frames, len(psnr))
                 psnr.append(_psnr(picture - _as_in_clip(rgb, boxes, clip_size)))
                 clip_thumbnails.append(_thumbnail(_cut(picture, boxes[1])))
-        fps = float(stream.average_rate or 0)
     if len(psnr) < len(due):
         raise ValueError(f"the source video has {len(times)} frames, none with the index {due[len(psnr)]}")
     if next(clip_frames, None) is not None:
@@ -114,13 +112,6 @@ def placement(settings: dict[str, Any], source: tuple[int, int], clip: tuple[int
         x, y = ((side - length) // 4 * 2 for side, length in zip(clip, scaled, strict=True))
         return (0, 0, width, height), (x, y, scaled[0], scaled[1])
     return (0, 0, width, height), (0, 0, *clip)
-
-
-def _clip_pictures(clip: Sequence[bytes]) -> Iterator[Picture]:
-    for content in clip:
-        with av.open(io.BytesIO(content), "r") as container:
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24").astype(np.float32)
 
 
 def _next(pictures: Iterator[Picture], number: int) -> Picture:

@@ -317,9 +317,22 @@ def _padded(data: bytes) -> Any:
 class VideoFrames(Sequence[NDArray[np.uint8]]):
     """The frames of a video as a read-only sequence of (H, W, 3) uint8 RGB images, decoded when asked for.
 
-    `frames[3]` decodes one frame, `frames[::10]` is again lazy, `for frame in frames` holds one frame at a time,
-    and `np.asarray(frames)` decodes them all to (T, H, W, 3). The file is opened for each request and closed
-    after it, so keeping many trajectories keeps no file open.
+    The file is opened for each request and closed after it, so keeping many trajectories keeps no file open.
+
+    len(frames): T, without decoding.
+    frames[3], frames[-1]: one frame, decoded with no more of its neighbours than it needs.
+    frames[10:], frames[::-2]: again such a sequence; nothing is decoded.
+    for frame in frames: holds one frame at a time, and decodes the file once.
+    np.asarray(frames): all of them, (T, H, W, 3) uint8.
+
+    Whatever decodes raises EpisodeError at the first frame that cannot be decoded without damage.
+
+    Attributes:
+        shape: (T, H, W, 3).
+        timestamps: (T,) float64, seconds from the first frame of the file.
+        fps: the file's average frame rate, of a slice as well; 0 if the file does not say.
+        indices: which frames of the file these are.
+        open(): the `Video` behind them, for pictures as they were decoded, without RGB.
     """
 
     def __init__(self, open_file: Callable[[], BinaryIO], name: str, indices: range | None = None) -> None:

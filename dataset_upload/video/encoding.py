@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 
 def write_mp4(frames: Iterable[av.VideoFrame], path: Path, *, fps: int, crf: int) -> None:
@@ -37,6 +39,16 @@ def write_mp4(frames: Iterable[av.VideoFrame], path: Path, *, fps: int, crf: int
             frame.time_base = Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def write_rgb_mp4(frames: Iterable[NDArray[np.uint8]], path: Path, *, fps: int, crf: int) -> None:
+    """As `write_mp4`, of (H, W, 3) RGB frames of one size; H and W even."""
+    write_mp4((_from_rgb(frame) for frame in frames), path, fps=fps, crf=crf)
+
+
+def _from_rgb(frame: NDArray[np.uint8]) -> av.VideoFrame:
+    rgb = av.VideoFrame.from_ndarray(frame, format="rgb24")
+    return rgb.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG", threads=1)
 
 
 def _x264_options(width: int, crf: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.video import ResizeMode
-from dataset_upload.video.picture import Picture
+from dataset_upload.video.picture import Picture, new_frame
 from dataset_upload.video.scaling import shrink
 
 
@@ -46,7 +46,7 @@ class Resize:
 
         It is yuv420p in limited range and BT.601 colours: what players and readers take a small video for.
         """
-        frame = av.VideoFrame(*self.output, "yuv420p")
+        frame = new_frame(*self.output)
         clip = Picture.of_frame(frame)  # whose samples are the frame's own
         if self.scaled != self.output:
             for plane, black in ((clip.y, 16), (clip.u, 128), (clip.v, 128)):

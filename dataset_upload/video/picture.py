@@ -19,6 +19,11 @@ def has_plain_colours(frame: Any) -> bool:
     return frame.colorspace in _BT601 and frame.color_range in _LIMITED
 
 
+def new_frame(width: int, height: int) -> av.VideoFrame:
+    """A yuv420p frame to be painted: its `planes` are writable memory, `line_size` bytes a row."""
+    return av.VideoFrame(width, height, "yuv420p")
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A frame in yuv420p, limited range, BT.601 colours.
@@ -58,7 +63,7 @@ class Picture:
         """The picture as FFmpeg knows it: the very frame that it was made of, or a copy."""
         if self._frame is not None:
             return self._frame
-        frame = av.VideoFrame(self.width, self.height, "yuv420p")
+        frame = new_frame(self.width, self.height)
         for copy, plane in zip(_planes(frame), (self.y, self.u, self.v), strict=True):
             copy[:] = plane
         return frame

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dataset_upload.formats.finished_dataset import Array, StoredTrajectory
-from dataset_upload.video.encoding import write_mp4
+from dataset_upload.video.encoding import write_rgb_mp4
 from dataset_upload.visualization.skeleton import (
     FINGERS,
     FINGERTIPS,
@@ -58,8 +57,8 @@ def draw_hands(frame: NDArray[np.uint8], hands: Array, intrinsics: Array, height
 
 def write_overlay(trajectory: StoredTrajectory, path: Path) -> None:
     """An MP4 of the clip with both skeletons, that browsers play, at the speed at which it really happened."""
-    frames = (_video_frame(picture) for picture in overlays(trajectory, VIDEO_HEIGHT))
-    write_mp4(frames, path, fps=_real_rate(trajectory.times), crf=_CRF)
+    frames = (np.asarray(picture) for picture in overlays(trajectory, VIDEO_HEIGHT))
+    write_rgb_mp4(frames, path, fps=_real_rate(trajectory.times), crf=_CRF)
 
 
 def _draw_hand(draw: ImageDraw.ImageDraw, points: Array, rgb: tuple[int, int, int], line_width: float) -> None:
@@ -74,11 +73,6 @@ def _draw_hand(draw: ImageDraw.ImageDraw, points: Array, rgb: tuple[int, int, in
             radius, ring = line_width * (1.7 if is_tip else 1.1), round(line_width / 2) if is_tip else 0
             box = (x - radius, y - radius, x + radius, y + radius)
             draw.ellipse(box, fill=rgb, outline=_TIP_RING_RGB, width=ring)
-
-
-def _video_frame(picture: Image.Image) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
-    return frame.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG", threads=1)
 
 
 def _real_rate(times: Array) -> int:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ from dataset_upload.formats.finished_dataset import Array, FinishedDataset, Stor
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.quality import measures
 from dataset_upload.storage.whole_file import write_whole
-from dataset_upload.video.encoding import write_mp4
+from dataset_upload.video.encoding import write_rgb_mp4
 from dataset_upload.visualization.overlay import draw_hands
 from dataset_upload.visualization.skeleton import hand_pixels, true_aspect
 
@@ -183,8 +182,7 @@ def _put_clip(trajectory: StoredTrajectory, place: Path, *, fps: int) -> None:
     """Put a clip into the report without a second copy where the disk allows; JPEGs become an MP4."""
     place.unlink(missing_ok=True)
     if isinstance(trajectory.row["frames"], list):
-        frames = (av.VideoFrame.from_ndarray(frame).reformat(format="yuv420p") for frame in trajectory.frames())
-        write_mp4(frames, place, fps=fps, crf=_CRF)
+        write_rgb_mp4(trajectory.frames(), place, fps=fps, crf=_CRF)
         return
     try:
         os.link(trajectory.clip[0].resolve(), place)

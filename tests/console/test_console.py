@@ -6,13 +6,13 @@ import errno
 import importlib
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
-from project import PROJECT
+from commands import Run
 
 from dataset_upload.console.command import command
 from dataset_upload.errors import StoppedError, UsageError
@@ -120,14 +120,15 @@ def test_every_end_is_one_line_with_its_exit_code(
     assert capsys.readouterr().err.startswith(line)
 
 
+def run_limited(limit: str, module: str, *arguments: object) -> Run:
+    """Run a command under a limit, as `ulimit` takes it."""
+    script = f'ulimit {limit} && exec "$0" "$@"'
+    return commands.run("-c", script, sys.executable, "-m", module, *arguments, program="bash")
+
+
 def test_a_limit_on_memory_that_libraries_do_not_survive_is_named() -> None:
-    run = subprocess.run(
-        ["bash", "-c", 'ulimit -v 600000 && exec "$0" -m dataset_upload.make_mini_egodex /nowhere', sys.executable],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 2
+    run = run_limited("-v 600000", "dataset_upload.make_mini_egodex", "/nowhere")
+    assert run.exit_code == 2
     assert re.fullmatch(r"Error: ulimit -v allows 614 MB [^\n]* ulimit -v 2500000\n", run.stderr)
 
 
@@ -135,16 +136,8 @@ def test_a_limit_on_memory_that_libraries_do_not_survive_is_named() -> None:
 def test_a_limit_on_open_files_is_named(limit: int, tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "conversion.json").write_text("{}")
-    run = subprocess.run(
-        [
-            *("bash", "-c", f'ulimit -n {limit} && exec "$0" "$@"', sys.executable),
-            *("-m", "dataset_upload.validate_dataset", tmp_path),
-        ],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode in (1, 3)
+    run = run_limited(f"-n {limit}", "dataset_upload.validate_dataset", tmp_path)
+    assert run.exit_code in (1, 3)
     assert "Traceback" not in run.stderr and run.stderr.count("\n") <= 1
 
 
@@ -191,11 +184,6 @@ def test_an_interrupt_while_a_command_is_still_loading_is_one_line(module: str, 
         "dataset_upload.generate_hf_dataset": ["--dataset.dataset_path=/nowhere"],
         "dataset_upload.hub": ["--push", "/nowhere", "me/repo"],
     }.get(module, ["/nowhere"])
-    run = subprocess.run(
-        [sys.executable, "-c", STRUCK, module, struck, str(int(number)), *arguments],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 130
+    run = commands.run("-c", STRUCK, module, struck, int(number), *arguments)
+    assert run.exit_code == 130
     assert re.fullmatch(r"Interrupted: [^\n]+\n", run.stderr)

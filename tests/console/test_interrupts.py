@@ -10,7 +10,9 @@ from typing import Any
 
 import av
 import pytest
-from reliability_helpers import fork_convert, outcomes, published, tiny_egodex
+from conversions import fork_convert
+from drawn_egodex import tiny_egodex
+from output_folder import outcomes, published
 
 from dataset_upload.console.command import EXIT_INTERRUPTED, command
 from dataset_upload.console.interrupts import until_interrupted

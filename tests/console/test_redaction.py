@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Protocol
 
+import commands
 import fsspec
 import pytest
 from archives import STORED, pack
+from conversions import fork_convert
+from drawn_egodex import tiny_egodex
 from hub_client import Client
 from hub_server import WRITE_TOKEN, HubServer
 from misbehaving import Complain
-from project import PROJECT
+from output_folder import outcomes
 from range_server import Fault, RangeServer, serving
-from reliability_helpers import fork_convert, outcomes, tiny_egodex
 
 from dataset_upload.engines.processes import run_in_processes
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
@@ -236,8 +236,7 @@ warnings.warn(f"warning: {url}")
 logging.getLogger("library").error("log: %s", url)
 fail("main")
 """
-    command = [sys.executable, "-c", program, f"http://{LOGIN}host/test.zip{QUERY}"]
-    said = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False).stderr
+    said = commands.run("-c", program, f"http://{LOGIN}host/test.zip{QUERY}").stderr
     assert said.count("Traceback") == 3
     for what in ("thread", "finalizer", "warning", "log", "main"):
         assert f"{what}: http://host/test.zip" in said

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from misbehaving import CannotStart, Do, Doing, Heavy
-from project import PROJECT
-from reliability_helpers import children, is_alive, wait_until
+from processes import children, is_alive, wait_until
 
 from dataset_upload.engines import find_engine
 from dataset_upload.engines.processes import run_in_processes
@@ -218,13 +216,12 @@ def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -
         "listed = [Doing('a', 'hang'), Doing('b', 'hang')]\n"
         "list(run_in_processes(Do(Path(sys.argv[1])), listed, num_workers=2, timeout_s=600))"
     )
-    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
-    command = [sys.executable, "-c", script, str(tmp_path / "attempts")]
-    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    environment = commands.environment(PYTHONPATH=commands.WITH_HARNESS)
+    parent = commands.start("-c", script, tmp_path / "attempts", env=environment)
     assert wait_until(lambda: len(do.attempts()) == 2)
     family = [*children(parent.pid), *(attempt.pid for attempt in do.attempts())]
     parent.kill()
-    parent.wait()
+    commands.end(parent)
     assert wait_until(lambda: not any(map(is_alive, family)), seconds=5)
 
 
@@ -234,9 +231,8 @@ def test_workers_have_what_was_to_be_loaded_before_they_were_forked_and_nothing_
         "work = LoadedModules(); work.preload = ('dataset_upload.formats.rfm.encoder',)\n"
         "((_, modules),) = run_in_processes(work, [0], num_workers=1, timeout_s=60); print(*modules)"
     )
-    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests" / "harness")))
-    command = [sys.executable, "-c", script]
-    environment = {**os.environ, "PYTHONPATH": path}
-    modules = set(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split())
+    ended = commands.run("-c", script, env=commands.environment(PYTHONPATH=commands.WITH_HARNESS))
+    assert ended.exit_code == 0, ended.stderr
+    modules = set(ended.stdout.split())
     assert "dataset_upload.formats.rfm.encoder" in modules
     assert not {"datasets", "pandas", "torch", "huggingface_hub"} & modules

@@ -1,37 +1,26 @@
-"""The commands as users run them, each in a process of its own, with the tests' Hub for the real one."""
+"""A user of the Hub: the commands, each in a process of its own, with the tests' Hub for the real one."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import commands
+from commands import Run
+from conversions import MODULE, arguments, convert
 from hub_server import WRITE_TOKEN, HubServer, Repo
-from project import PROJECT
 
 from dataset_upload.mini_egodex.part import make_mini_egodex
 
 SUBSETS = ("egodex_part1", "egodex_part2", "egodex_part3")
 REPO = "alice/egodex_rfm"
-
-
-class Run(NamedTuple):
-    """How a command ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def last_line(self) -> str:
-        return (self.stdout + self.stderr).splitlines()[-1]
+QUICK = "--output.frame_size=32"
 
 
 class Client:
@@ -40,7 +29,7 @@ class Client:
     def __init__(self, hub: HubServer, home: Path, **environment: str) -> None:
         self.home = home
         self.environment = {
-            **base_environment(),
+            **environment_without_hub(),
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(home / "huggingface"),
             "HF_TOKEN": WRITE_TOKEN,
@@ -50,18 +39,11 @@ class Client:
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         """Begin a command, "python" with these arguments."""
-        return subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=PROJECT,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return commands.start(*arguments, env={**self.environment, **environment})
 
     def run(self, *arguments: object, **environment: str) -> Run:
-        return end(self.start(*arguments, **environment))
+        """Run it to its end."""
+        return commands.run(*arguments, env={**self.environment, **environment})
 
     def hub(self, *arguments: object, **environment: str) -> Run:
         """Run `python -m dataset_upload.hub`."""
@@ -80,21 +62,14 @@ class Client:
         return json.loads(run.stdout.splitlines()[-1])
 
 
-def end(process: subprocess.Popen[str]) -> Run:
-    """Wait for a command."""
-    stdout, stderr = process.communicate(timeout=120)
-    return Run(process.returncode, stdout, stderr)
-
-
 @functools.cache
 def _kept_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="hub-tests-")
 
 
-def base_environment() -> dict[str, str]:
-    """Nothing of the Hub's settings on this machine; bytecode kept for all runs, as it takes half of their time."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
-    return {**inherited, "PYTHONPATH": str(PROJECT), "PYTHONPYCACHEPREFIX": f"{_kept_folder().name}/bytecode"}
+def environment_without_hub() -> dict[str, str]:
+    """The environment of commands, without this machine's settings of the Hub."""
+    return {name: value for name, value in commands.environment().items() if not name.startswith("HF_")}
 
 
 @functools.cache
@@ -111,21 +86,13 @@ def _converted(*options: str) -> Path:
     """An output folder with the three SUBSETS, or with options only the first, converted once for all tests."""
     output = Path(tempfile.mkdtemp(dir=_kept_folder().name))
     for number, name in enumerate(SUBSETS[: 1 if options else 3], start=1):
-        arguments = convert_arguments(mini_egodex() / f"part{number}", output, name)
-        command = [sys.executable, *arguments, *options]
-        subprocess.run(command, cwd=PROJECT, env=base_environment(), check=True, capture_output=True)
+        convert(mini_egodex() / f"part{number}", output, QUICK, *options, name=name)
     return output
 
 
-def convert_arguments(dataset_path: Path, output: Path, name: str) -> list[str]:
-    """A conversion that takes little time."""
-    return [
-        *("-m", "dataset_upload.generate_hf_dataset"),
-        f"--dataset.dataset_path={dataset_path}",
-        f"--dataset.dataset_name={name}",
-        f"--output.output_dir={output}",
-        *("--output.frame_size=32", "--output.num_workers=0"),
-    ]
+def conversion(dataset_path: Path, output: Path, name: str) -> list[str]:
+    """What follows "python" for a conversion that takes little time."""
+    return ["-m", MODULE, *arguments(dataset_path, output, QUICK, name=name)]
 
 
 def copy_of_converted(target: Path, *options: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hub_client import REPO, Client, convert_arguments, mini_egodex
+from hub_client import REPO, Client, conversion, mini_egodex
 from hub_server import INVALID_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, HubServer
 
 from dataset_upload.config import HubConfig
@@ -52,7 +52,7 @@ def test_an_id_that_the_hub_does_not_take_is_named_without_asking_it(hub: HubSer
 
 def convert(client: Client, tmp_path: Path, *options: str, **environment: str) -> str:
     """Start a conversion that the Hub must stop before it begins; returns its one line."""
-    arguments = convert_arguments(mini_egodex() / "part1", tmp_path / "output", "egodex_test")
+    arguments = conversion(mini_egodex() / "part1", tmp_path / "output", "egodex_test")
     run = client.run(*arguments, "--hub.push_to_hub=true", *options, **environment)
     assert run.exit_code == 2, run
     assert run.stdout == "" and run.stderr.count("\n") == 1 and run.stderr.startswith("Error: --hub.")
@@ -83,7 +83,7 @@ def test_no_right_to_write(hub: HubServer, client: Client, tmp_path: Path, token
 
 
 def test_a_repo_is_made_only_once_the_source_has_been_found(hub: HubServer, client: Client, tmp_path: Path) -> None:
-    arguments = convert_arguments(tmp_path / "nowhere", tmp_path / "output", "egodex_test")
+    arguments = conversion(tmp_path / "nowhere", tmp_path / "output", "egodex_test")
     run = client.run(*arguments, "--hub.push_to_hub=true", f"--hub.hub_repo_id={REPO}")
     assert run.exit_code == 2 and "nowhere does not exist" in run.stderr
     assert not hub.repos and not (tmp_path / "output").exists()

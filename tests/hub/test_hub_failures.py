@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_client import REPO, SUBSETS, Client, Run, copy_of_converted, put_pushed_repo, remote_files
+from commands import Run
+from hub_client import REPO, SUBSETS, Client, copy_of_converted, put_pushed_repo, remote_files
 from hub_server import File, HubServer
 
 EVERY_STEP = (

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 import yaml
+from commands import Run
 from hub_client import (
     REPO,
     SUBSETS,
     Client,
-    Run,
-    convert_arguments,
+    conversion,
     local_files,
     mini_egodex,
     remote_files,
@@ -29,7 +29,7 @@ CONFIG = "--config_path=dataset_upload/configs/data_gen_configs/egodex.yaml"
 
 def generate(client: Client, output: Path, *options: str, **environment: str) -> Run:
     """Convert SUBSETS[0], or find that this is done, and push it."""
-    arguments = convert_arguments(mini_egodex() / "part1", output, SUBSETS[0])
+    arguments = conversion(mini_egodex() / "part1", output, SUBSETS[0])
     return client.run(*arguments, "--hub.push_to_hub=true", *options, **environment)
 
 
@@ -120,15 +120,13 @@ def test_a_token_in_the_wrong_place_is_not_quoted(options: list[str]) -> None:
 # The guide's recipes, in a folder of the user's with the data where the guide has it
 
 
-def bash(client: Client, tmp_path: Path, script: str) -> subprocess.CompletedProcess[str]:
+def bash(client: Client, tmp_path: Path, script: str) -> Run:
     """Run a recipe; `uv run` is left out, and each conversion made quick."""
     (tmp_path / "dataset_upload").symlink_to(PROJECT / "dataset_upload")
     quick = "--output.frame_size=32 --output.num_workers=0"
     uv = f'set -e\nuv() {{ shift 2; "$PYTHON" "$@" {quick}; }}\n'
     environment = {**client.environment, "PYTHON": sys.executable, "HF_USERNAME": "alice"}
-    return subprocess.run(
-        ["bash", "-c", uv + script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-    )
+    return commands.run("-c", uv + script, program="bash", cwd=tmp_path, env=environment)
 
 
 def config_names(hub: HubServer, repo: str) -> list[str]:
@@ -147,7 +145,7 @@ uv run python -m dataset_upload.generate_hf_dataset \\
     --output.max_frames=32
 """
     run = bash(client, tmp_path, recipe)
-    assert run.returncode == 0, run.stderr
+    assert run.exit_code == 0, run.stderr
     assert (tmp_path / "egodex_dataset" / "egodex_test" / "train-00000-of-00001.parquet").exists()
     assert hub.repos == {}
 
@@ -165,7 +163,7 @@ for part in part1 part2; do
 done
 """
     run = bash(client, tmp_path, recipe)
-    assert run.returncode == 0, run.stderr
+    assert run.exit_code == 0, run.stderr
     assert config_names(hub, "alice/egodex_rfm") == ["egodex_part1", "egodex_part2"]
     card = remote_files(hub)["README.md"].decode()
     assert "| `egodex_part1` | 3 |" in card and "| `egodex_part2` | 3 |" in card
@@ -184,6 +182,6 @@ for part in part2 part1; do
 done
 """
     run = bash(client, tmp_path, recipe)
-    assert run.returncode == 0, run.stderr
+    assert run.exit_code == 0, run.stderr
     assert config_names(hub, "alice/egodx_rfm") == ["egodx_part1", "egodx_part2"]
     assert remote_files(hub, "alice/egodx_rfm").keys() == local_files(tmp_path / "egodex_dataset").keys()

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import end
 from hub_client import (
     REPO,
     SUBSETS,
     Client,
-    convert_arguments,
+    conversion,
     copy_of_converted,
-    end,
     local_files,
     mini_egodex,
     put_pushed_repo,
@@ -165,7 +165,7 @@ def test_a_push_killed_at_any_step_is_completed_by_the_next(
 def test_while_clips_are_replaced_the_card_does_not_name_them(hub: HubServer, client: Client, output: Path) -> None:
     put_pushed_repo(hub)
     others = [config for name in SUBSETS[1:] for config in (name, f"{name}_hands")]
-    again = convert_arguments(mini_egodex() / "part1", output, SUBSETS[0])
+    again = conversion(mini_egodex() / "part1", output, SUBSETS[0])
     run = client.run(*again, "--output.max_frames=4", "--output.overwrite=true")
     assert run.exit_code == 0, run.stderr
     hub.fail(COMMIT, hold=True, after=2, times=1)  # the tables, after the card and the clips

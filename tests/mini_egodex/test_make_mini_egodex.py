@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import time
 from fractions import Fraction
 from itertools import pairwise
@@ -16,7 +14,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
-from project import PROJECT, REAL_SAMPLE
+from commands import in_fork
+from project import REAL_SAMPLE
 
 from dataset_upload.make_mini_egodex import main
 from dataset_upload.mini_egodex.frame_code import draw_frame_number
@@ -565,7 +564,6 @@ class TestCommand:
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
     def test_its_help_tells_every_default_and_irregularity(self) -> None:
-        command = [sys.executable, "-m", "dataset_upload.make_mini_egodex", "--help"]
-        told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+        told = in_fork(lambda: main(["--help"])).stdout
         assert told.count("(default:") == told.count("  --") == 7
         assert all(name in told for name in IRREGULARITIES)

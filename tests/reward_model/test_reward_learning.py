@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
-from conftest import Convert
-from project import PROJECT
+from conversions import convert
 
 from dataset_upload.mini_egodex.painting import BACKGROUNDS, SKINS, SLEEVES, TABLES, Look
 from dataset_upload.mini_egodex.part import TASKS, write_episode
@@ -36,7 +34,7 @@ def draw_episode(part: Path, task: str, number: int, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def easy(tmp_path_factory: pytest.TempPathFactory, convert: Convert) -> Path:
+def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the datasets `easy_train` and `easy_unseen`, drawn with different seeds."""
     assert set(EPISODES) <= set(TASKS)
     root, jobs = tmp_path_factory.mktemp("easy"), []
@@ -51,7 +49,8 @@ def easy(tmp_path_factory: pytest.TempPathFactory, convert: Convert) -> Path:
 
 
 def run(script: str, *arguments: object) -> None:
-    subprocess.run([sys.executable, script, *map(str, arguments)], cwd=PROJECT, check=True, timeout=300)
+    ended = commands.run(script, *arguments)
+    assert ended.exit_code == 0, ended.stderr
 
 
 def test_the_small_model_judges_episodes_of_unseen_seeds(easy: Path, tmp_path: Path) -> None:

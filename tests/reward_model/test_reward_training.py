@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import commands
 import pytest
+from conversions import convert
+from drawn_egodex import MiniEgoDex
 
 pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
-from conftest import Convert, MiniEgoDex
 from project import PROJECT
 from safetensors.torch import load_file
 from tiny_dataset import write_datasets
@@ -26,7 +25,7 @@ from reward_model.checkpoints import read_state
 
 pytestmark = pytest.mark.slow
 
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"{PROJECT}/configs/fsdp.yaml"]
+LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", f"{PROJECT}/configs/fsdp.yaml"]
 TRAIN = [f"{PROJECT}/train.py", f"--config_path={PROJECT}/configs/config.yaml"]
 
 
@@ -35,7 +34,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """A machine without GPU, without network and without anything in its caches."""
     nowhere = "http://127.0.0.1:9"
     changed = {"HF_HOME": str(tmp_path_factory.mktemp("home")), "CUDA_VISIBLE_DEVICES": "", "HF_ENDPOINT": nowhere}
-    return {**os.environ, **changed}
+    return commands.environment(**changed)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +43,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(tiny: Path, run: Path, *options: str, processes: int = 1) -> list[str]:
-    """A few steps of small batches, into the folder `run`."""
+    """A few steps of small batches, into the folder `run`: what follows "python"."""
     return [
-        *([sys.executable] if processes == 1 else [*LAUNCH, f"--num_processes={processes}"]),
+        *([] if processes == 1 else [*LAUNCH, f"--num_processes={processes}"]),
         *TRAIN,
         f"--dataset.dataset_path={tiny}/egodex_a",
         "--dataset.encoder=pixels16",
@@ -64,11 +63,10 @@ def command(tiny: Path, run: Path, *options: str, processes: int = 1) -> list[st
 
 def finish(arguments: list[str], environment: Mapping[str, str], cwd: Path = PROJECT) -> str:
     """Run to the end; returns what it said."""
-    done = subprocess.run(
-        arguments, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    ended = commands.run(*arguments, cwd=cwd, env=environment)
+    said = ended.stdout + ended.stderr
+    assert ended.exit_code == 0, said
+    return said
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -78,15 +76,13 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def start_and_kill(arguments: list[str], environment: Mapping[str, str], run: Path, *, after_step: int) -> None:
     """Kill a run of one process at some instant after its checkpoint of that step."""
-    process = subprocess.Popen(
-        arguments, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = commands.start(*arguments, env=environment)
     last = run / "checkpoints/last"
     while not last.exists() or read_state(last).step < after_step:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.002)
     process.kill()
-    process.wait()
+    commands.end(process)
 
 
 def losses(run: Path) -> dict[int, float]:
@@ -107,14 +103,14 @@ def undisturbed(tiny: Path, environment: Mapping[str, str], tmp_path_factory: py
 
 
 def test_the_printed_commands_train_and_judge_after_the_demo_conversion(
-    mini: MiniEgoDex, convert: Convert, environment: Mapping[str, str], tmp_path: Path
+    mini: MiniEgoDex, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     convert(mini.path, tmp_path / "egodex_dataset")
     few_steps = ["--training.steps=2", "--training.batch_size=2", "--evaluation.max_trajectories=2"]
 
     said = finish(
         [*LAUNCH, *TRAIN, "--dataset.dataset_path=egodex_dataset/egodex", *few_steps],
-        {**environment, "PYTHONPATH": str(PROJECT)},
+        environment,
         cwd=tmp_path,
     )
 
@@ -124,11 +120,8 @@ def test_the_printed_commands_train_and_judge_after_the_demo_conversion(
     assert re.search(r"Computing on 1 CPU process\(es\) of \d+ thread\(s\) in float32 \(bfloat16 is for GPUs\)", said)
     assert "one process, so nothing is sharded" in said
 
-    finish(
-        [sys.executable, f"{PROJECT}/eval.py", "runs/egodex/checkpoints/best", "egodex_dataset/egodex"],
-        environment,
-        cwd=tmp_path,
-    )
+    evaluate = [f"{PROJECT}/eval.py", "runs/egodex/checkpoints/best", "egodex_dataset/egodex"]
+    finish(evaluate, environment, cwd=tmp_path)
 
     report = {path.name for path in (tmp_path / "report").iterdir()}
     assert {"metrics.json", "metrics.png", "history.png", "held-out-episodes-0.png"} <= report
@@ -176,19 +169,13 @@ def test_a_clip_that_the_second_process_cannot_decode_is_named_by_all(
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
 
     processes = [
-        subprocess.Popen(
-            command(root, tmp_path / "run"),
-            cwd=PROJECT,
-            env={**environment, **address, "RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        commands.start(*command(root, tmp_path / "run"), env={**environment, **address, "RANK": str(rank)})
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=120)[1].splitlines()[-1:] for process in processes]
+    ended = [commands.end(process) for process in processes]
+    said = [run.stderr.splitlines()[-1:] for run in ended]
 
-    assert [process.returncode for process in processes] == [2, 2]
+    assert [run.exit_code for run in ended] == [2, 2]
     assert len(said[0]) == 1
     assert re.match(r"Error: .*trajectory_0001\.mp4 cannot be decoded", said[0][0])
     assert said[1] == []

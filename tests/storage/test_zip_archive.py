@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from archives import DEFLATED, STORED, add_hole, pack, write_zip
-from conftest import MiniEgoDex
+from drawn_egodex import MiniEgoDex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Convert, Dataset, MiniEgoDex
+from conversions import convert
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 from numpy.typing import NDArray
 
 from dataset_upload.validate_dataset import main
@@ -69,9 +71,7 @@ def test_a_dataset_agrees_with_its_source(
     assert findings["source_order"]["measured"] == "largest distance 0 frames"
 
 
-def test_real_episodes_agree(
-    real_sample: Path, convert: Convert, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_real_episodes_agree(real_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert(real_sample, tmp_path, "--output.max_trajectories=2")
     findings = compare(tmp_path, real_sample, capsys, sample_size="all")
     assert failures(findings) == {}
@@ -88,7 +88,7 @@ def test_real_episodes_agree(
     ids=["center_crop, JPEG", "pad, crf 30", "shortest edge, all frames"],
 )
 def test_other_settings_agree(
-    options: tuple[str, ...], mini: MiniEgoDex, convert: Convert, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: tuple[str, ...], mini: MiniEgoDex, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     convert(mini.path, tmp_path, "--output.max_trajectories=1", *options)
     assert failures(compare(tmp_path, mini.path, capsys)) == {}
@@ -104,7 +104,7 @@ def test_the_zip_of_a_part_will_do(
 
 
 def test_one_part_of_several_is_compared_alone(
-    mini: MiniEgoDex, convert: Convert, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mini: MiniEgoDex, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = next(iter(mini.records)).split("/")[0]
     for part in ("part1", "part2"):

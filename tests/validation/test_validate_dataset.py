@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Convert, Dataset, MiniEgoDex
-from reliability_helpers import with_checksum
+from conversions import convert
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
+from output_folder import with_checksum
 
 from dataset_upload.formats.rfm.dataset_checks import DATASET_CHECKS
 from dataset_upload.formats.rfm.trajectory_checks import TRAJECTORY_CHECKS
@@ -138,7 +140,7 @@ def test_a_fresh_dataset_passes_every_check(converted: Dataset, capsys: pytest.C
     assert lines[-1].endswith(f"egodex_test: {len(NAMES)} of {len(NAMES)} checks passed")
 
 
-def test_a_dataset_of_jpegs_passes_every_check(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+def test_a_dataset_of_jpegs_passes_every_check(mini: MiniEgoDex, tmp_path: Path) -> None:
     convert(mini.path, tmp_path, "--output.use_video=false", "--output.max_trajectories=4")
     assert main([str(tmp_path)]) == 0
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
+import commands
 import pytest
 from project import PROJECT
 
@@ -33,13 +30,11 @@ def test_damaged_packets() -> None:
 def test_no_access_is_outside_its_array() -> None:
     """The same kernels, compiled so that each load and each store is verified."""
     script = PROJECT / "tests" / "harness" / "mpeg4_mutations.py"
-    environment = {**os.environ, "DATASET_UPLOAD_CHECKED_KERNELS": "1"}
-    run = subprocess.run(
-        [sys.executable, str(script), "500"], env=environment, capture_output=True, text=True, timeout=550
-    )
-    assert run.returncode == 0, run.stderr
-    assert "differs" not in run.stdout
-    assert "accepted  FFmpeg refused" not in run.stdout
+    environment = commands.environment(DATASET_UPLOAD_CHECKED_KERNELS="1")
+    ended = commands.run(script, 500, env=environment, timeout=550)
+    assert ended.exit_code == 0, ended.stderr
+    assert "differs" not in ended.stdout
+    assert "accepted  FFmpeg refused" not in ended.stdout
 
 
 def test_what_follows_a_refused_packet_is_not_harmed_by_it() -> None:

@@ -6,8 +6,6 @@ import io
 import random
 import re
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import commands
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -696,8 +695,7 @@ except EpisodeError:
     pass
 print((peak() - before) // 1024)
 """
-    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    return int(commands.run("-c", program, path).stdout)
 
 
 @pytest.mark.parametrize("claim", TOO_LARGE)

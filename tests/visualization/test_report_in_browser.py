@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Dataset
+from dataset_reader import Dataset
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By

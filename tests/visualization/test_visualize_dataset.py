@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Convert, Dataset, MiniEgoDex
+from conversions import convert
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 from PIL import Image
 from rerun.chunk import RrdReader
 
@@ -54,9 +56,7 @@ def trajectory(dataset: FinishedDataset) -> RfmTrajectory:
 
 
 @pytest.mark.parametrize("resize", ["stretch", "center_crop", "pad"])
-def test_fingertips_of_the_skeleton_lie_on_fingertips_of_the_picture(
-    resize: str, convert: Convert, tmp_path: Path
-) -> None:
+def test_fingertips_of_the_skeleton_lie_on_fingertips_of_the_picture(resize: str, tmp_path: Path) -> None:
     """Mini episodes paint each fingertip, where it is, in a colour of its own."""
     make_mini_egodex(tmp_path / "test", episodes=2, size=(960, 540), frames=12, frame_number=False)
     convert(tmp_path / "test", tmp_path / "out", f"--output.resize={resize}", "--output.crf=1")
@@ -173,7 +173,7 @@ def test_an_episode_without_confidences_is_drawn(mini: MiniEgoDex, converted: Da
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_clip_of_one_frame_and_clips_of_jpegs_are_drawn(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+def test_a_clip_of_one_frame_and_clips_of_jpegs_are_drawn(mini: MiniEgoDex, tmp_path: Path) -> None:
     options = ["--output.max_frames=1", "--output.use_video=false", "--output.max_trajectories=2"]
     convert(mini.path, tmp_path / "out", *options)
     assert main([str(tmp_path / "out"), "--max_samples", "1", "--out", str(tmp_path / "drawn")]) == 0

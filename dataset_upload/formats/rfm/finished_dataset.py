@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from dataset_upload.formats.finished_dataset import SIDES, Array
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
 from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
+from dataset_upload.video.plain_decoding import decode_clip
 
 NUM_JOINTS = 25
 
@@ -102,10 +101,7 @@ class RfmTrajectory:
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The clip's (H, W, 3) RGB frames, one at a time. Raises OSError."""
-        for content in self.clip_contents():
-            with av.open(io.BytesIO(content), "r") as container:
-                for frame in container.decode(video=0):
-                    yield frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[misc]
+        return decode_clip(self.clip_contents())
 
 
 class RfmDataset:

@@ -14,7 +14,8 @@ import av
 import h5py
 import numpy as np
 import pytest
-from conftest import MiniEgoDex, decode_all
+from dataset_reader import decode_all
+from drawn_egodex import MiniEgoDex
 from numpy.typing import NDArray
 
 from dataset_upload.actions.guide15 import PARTS

@@ -12,9 +12,10 @@ import av
 import h5py
 import numpy as np
 import pytest
-from conftest import Convert, Dataset
+from conversions import convert
+from dataset_reader import Dataset
 from numpy.typing import NDArray
-from reliability_helpers import outcomes
+from output_folder import outcomes
 
 from dataset_upload.dataset_loaders.egodex.joints import CONFIDENCE_JOINTS, HAND_JOINTS
 from dataset_upload.errors import Reason
@@ -220,7 +221,7 @@ class Fuzzed(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=PLANS, ids=lambda plan: "{}x{}".format(*plan.size))
-def fuzzed(request: pytest.FixtureRequest, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Fuzzed:
+def fuzzed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Fuzzed:
     """Corrupted episodes, converted in one run of two workers."""
     plan: Plan = request.param
     folder = tmp_path_factory.mktemp("fuzz")

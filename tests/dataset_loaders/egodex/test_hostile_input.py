@@ -18,8 +18,10 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Dataset
-from reliability_helpers import NAME, ForkedRun, fork_convert, in_fork, outcomes
+from commands import Run, in_fork
+from conversions import NAME, fork_convert
+from dataset_reader import Dataset
+from output_folder import outcomes
 
 from dataset_upload.config import OutputConfig
 from dataset_upload.conversion import Conversion
@@ -51,7 +53,7 @@ def hdf5(harmless: Path, tmp_path: Path) -> Path:
     return shutil.copytree(harmless, tmp_path / "test") / "basic_pick_and_place/0.hdf5"
 
 
-def convert_one(hdf5: Path) -> ForkedRun:
+def convert_one(hdf5: Path) -> Run:
     """Convert one episode in a process that may take little more memory; prints the reason, or "done" and the task."""
 
     def act() -> int:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from archives import add_hole, pack
-from conftest import MiniEgoDex
+from drawn_egodex import MiniEgoDex
 from hub_client import Client
 from hub_server import File, HubServer
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from archives import DEFLATED, STORED, add_hole, pack
-from conftest import Dataset, MiniEgoDex
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 from nginx_server import Nginx, nginx_serving
 from range_server import Fault, RangeServer, serving
 

@@ -10,9 +10,11 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from conversions import NAME, fork_convert
+from drawn_egodex import tiny_egodex
 from hub_client import REPO, Client, remote_files
 from hub_server import HubServer
-from reliability_helpers import NAME, fork_convert, published, tiny_egodex
+from output_folder import published
 
 from dataset_upload.config import parse_config
 from dataset_upload.dataset_loaders.egodex.about import EGODEX

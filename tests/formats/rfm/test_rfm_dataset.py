@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import commands
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Convert, Dataset, MiniEgoDex, command_line
-from project import PROJECT
+from conversions import MODULE, arguments, convert
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 
-from dataset_upload.formats.rfm.card import render
-from dataset_upload.formats.rfm.card import update_card
+from dataset_upload.formats.rfm.card import render, update_card
 from dataset_upload.language import TextEncoder
 from egodex_loader import get_egodex_iterator
 
@@ -220,7 +220,7 @@ def test_actions_repeat_joints_of_the_sidecar(loaded: Any, loaded_hands: Any) ->
 
 
 @pytest.fixture(scope="module")
-def images(mini: MiniEgoDex, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def images(mini: MiniEgoDex, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Two episodes, converted to JPEGs."""
     output_dir = tmp_path_factory.mktemp("images") / "out"
     convert(mini.path, output_dir, "--output.use_video=false", "--output.max_trajectories=2")
@@ -237,7 +237,7 @@ def test_without_video_each_frame_is_a_jpeg(images: Dataset) -> None:
     assert not list(images.folder.rglob("*.mp4"))
 
 
-def test_a_dataset_without_rows_is_a_table_without_rows(mini: MiniEgoDex, convert: Convert, tmp_path: Path) -> None:
+def test_a_dataset_without_rows_is_a_table_without_rows(mini: MiniEgoDex, tmp_path: Path) -> None:
     record = mini.with_irregularity("missing_mp4")
     task = tmp_path / "test" / record.key.split("/")[0]
     task.mkdir(parents=True)
@@ -327,9 +327,10 @@ def files(folder: Path) -> dict[Path, tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="module")
-def part1(mini: MiniEgoDex, convert: Convert, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def part1(mini: MiniEgoDex, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output_dir = tmp_path_factory.mktemp("part1")
-    return convert(mini.path, output_dir, "--output.max_trajectories=2", name="egodex_part1").output_dir
+    convert(mini.path, output_dir, "--output.max_trajectories=2", name="egodex_part1")
+    return output_dir
 
 
 @pytest.fixture
@@ -349,9 +350,7 @@ def header(output_dir: Path) -> dict[str, Any]:
     return metadata
 
 
-def test_another_dataset_adds_its_configs_and_touches_nothing_else(
-    mini: MiniEgoDex, convert: Convert, output_dir: Path
-) -> None:
+def test_another_dataset_adds_its_configs_and_touches_nothing_else(mini: MiniEgoDex, output_dir: Path) -> None:
     before = files(output_dir / "egodex_part1")
     convert(mini.path, output_dir, "--output.max_trajectories=3", name="egodex_part2")
     assert files(output_dir / "egodex_part1") == before
@@ -365,7 +364,7 @@ def test_another_dataset_adds_its_configs_and_touches_nothing_else(
     assert sizes == {"egodex_part1": 2, "egodex_part1_hands": 2, "egodex_part2": 3, "egodex_part2_hands": 3}
 
 
-def test_a_run_with_nothing_to_do_touches_nothing(mini: MiniEgoDex, convert: Convert, output_dir: Path) -> None:
+def test_a_run_with_nothing_to_do_touches_nothing(mini: MiniEgoDex, output_dir: Path) -> None:
     def published() -> dict[Path, tuple[bytes, int]]:
         return {path: state for path, state in files(output_dir).items() if path.name != "ledger.jsonl"}
 
@@ -377,9 +376,7 @@ def test_a_run_with_nothing_to_do_touches_nothing(mini: MiniEgoDex, convert: Con
 @pytest.mark.parametrize(
     "lost", ["train-00000-of-00001.parquet", "hands", "batch_0000/trajectory_0001.mp4", "conversion.json"]
 )
-def test_what_somebody_deleted_is_made_again(
-    mini: MiniEgoDex, convert: Convert, output_dir: Path, part1: Path, lost: str
-) -> None:
+def test_what_somebody_deleted_is_made_again(mini: MiniEgoDex, output_dir: Path, part1: Path, lost: str) -> None:
     path = output_dir / "egodex_part1" / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     convert(mini.path, output_dir, "--output.max_trajectories=2", name="egodex_part1")
@@ -388,25 +385,18 @@ def test_what_somebody_deleted_is_made_again(
             assert (output_dir / original.relative_to(part1)).read_bytes() == original.read_bytes()
 
 
-def test_two_runs_side_by_side_both_end_up_in_the_card(
-    mini: MiniEgoDex, command_environment: Mapping[str, str], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("sentence_model")
+def test_two_runs_side_by_side_both_end_up_in_the_card(mini: MiniEgoDex, tmp_path: Path) -> None:
     names = ("egodex_part1", "egodex_part2", "egodex_part3")
     runs = [
-        subprocess.Popen(
-            command_line(mini.path, tmp_path, "--output.max_trajectories=1", name=name),
-            cwd=PROJECT,
-            env=command_environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        commands.start("-m", MODULE, *arguments(mini.path, tmp_path, "--output.max_trajectories=1", name=name))
         for name in names
     ]
-    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert [commands.end(run).exit_code for run in runs] == [0, 0, 0]
     assert configs(tmp_path).keys() == {f"{name}{suffix}" for name in names for suffix in ("", "_hands")}
 
 
-def test_datasets_may_differ_in_their_settings(mini: MiniEgoDex, convert: Convert, output_dir: Path) -> None:
+def test_datasets_may_differ_in_their_settings(mini: MiniEgoDex, output_dir: Path) -> None:
     options = ("--output.use_video=false", "--output.actions=[camera]", "--output.max_trajectories=1")
     convert(mini.path, output_dir, *options, name="pictures")
     for name in ("egodex_part1", "pictures"):

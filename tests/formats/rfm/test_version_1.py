@@ -11,10 +11,12 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from conversions import NAME, fork_convert
+from drawn_egodex import tiny_egodex
 from hub_client import REPO, Client, remote_files
 from hub_server import HubServer
+from output_folder import identities
 from project import PROJECT
-from reliability_helpers import NAME, fork_convert, identities, tiny_egodex
 
 from dataset_upload.formats.rfm.hub_tables import write_packed_tables, write_viewer_tables
 from dataset_upload.validate_dataset import main as validate_dataset

@@ -1,0 +1,95 @@
+"""Conversions, as a command of their own or in a fork that shares what takes long to load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from commands import Run, environment, in_fork, run
+
+from dataset_upload import language
+from dataset_upload.config import parse_config
+from dataset_upload.generate_hf_dataset import main
+from dataset_upload.language import LanguageModelError, TextEncoder, find_model_files
+from dataset_upload.video.preparation import prepare
+
+NAME = "egodex_test"
+MODULE = "dataset_upload.generate_hf_dataset"
+
+
+def arguments(source: Path | str, output_dir: Path, *options: str, name: str = NAME, workers: int = 0) -> list[str]:
+    """The command's arguments; each option that is not given here has its default."""
+    return [
+        f"--dataset.dataset_path={source}",
+        f"--dataset.dataset_name={name}",
+        f"--output.output_dir={output_dir}",
+        f"--output.num_workers={workers}",
+        *options,
+    ]
+
+
+def small(*options: str) -> list[str]:
+    """Options for a quick conversion of all there is."""
+    return ["--output.max_trajectories=-1", "--output.frame_size=64", *options]
+
+
+def skip_without_sentence_model() -> None:
+    """Skip the test where the sentence model's weights are not to be had."""
+    try:
+        find_model_files()
+    except LanguageModelError as error:
+        pytest.skip(str(error))
+
+
+@cache
+def text_encoder() -> TextEncoder:
+    """The sentence model, loaded once, with all else that conversions in forks share."""
+    skip_without_sentence_model()
+    encoder = language.text_encoder()
+    encoder.encode("")
+    prepare()
+    pa.array([""])  # makes pyarrow load pandas, which takes as long; parsing loads draccus
+    parse_config(["--dataset.dataset_path=somewhere"])
+    import_module("dataset_upload.dataset_loaders.egodex.loader")
+    return encoder
+
+
+def convert(
+    source: Path | str,
+    output_dir: Path,
+    *options: str,
+    name: str = NAME,
+    workers: int = 0,
+    exit_code: int | None = 0,
+    first: Callable[[], object] = lambda: None,
+) -> Run:
+    """Convert; fails the test unless it ends with `exit_code`. None: it may end as it likes.
+
+    With workers, that is the command itself, with the user's environment; without, a fork, in which `first` runs
+    before it.
+    """
+    given = arguments(source, output_dir, *options, name=name, workers=workers)
+    if workers:
+        skip_without_sentence_model()
+        ended = run("-m", MODULE, *given, env=environment())
+    else:
+        text_encoder()
+
+        def act() -> int:
+            first()
+            return main(given)
+
+        ended = in_fork(act)
+    assert exit_code in (None, ended.exit_code), ended.stdout + ended.stderr
+    return ended
+
+
+def fork_convert(
+    source: Path | str, output_dir: Path, *more: str, name: str = NAME, first: Callable[[], object] = lambda: None
+) -> Run:
+    """Convert everything, small, in a fork; it may end as it likes."""
+    return convert(source, output_dir, *small(*more), name=name, exit_code=None, first=first)
