@@ -1,3 +1,3 @@
 """EgoDex in, reward-model and policy training datasets out."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

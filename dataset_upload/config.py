@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from dataset_upload.console.options import parse_options
@@ -12,6 +13,8 @@ from dataset_upload.errors import UsageError
 from dataset_upload.video import DecodeScale, ResizeMode
 
 ActionPart = Literal["hands", "fingertips", "camera"]
+
+CONFIGS = Path(__file__).parent / "configs" / "data_gen_configs"  # YAML files of options
 
 PLACEHOLDER_PATH = "/path/to/egodex/test"
 PLACEHOLDER_OWNER = "your-username"
@@ -108,7 +111,7 @@ def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:
         UsageError: one line that names the option and says what to do.
         SystemExit: after `--help`.
     """
-    config = parse_options(GenerateConfig, argv, prog="python -m dataset_upload.generate_hf_dataset")
+    config = parse_options(GenerateConfig, argv, prog="python -m dataset_upload.generate_hf_dataset", configs=CONFIGS)
     check_config(config)
     return config
 
@@ -120,8 +123,7 @@ def check_config(config: GenerateConfig) -> None:
     if path in (PLACEHOLDER_PATH, [PLACEHOLDER_PATH]):
         raise UsageError(
             f"--dataset.dataset_path: {PLACEHOLDER_PATH} is only a placeholder; give the folder or the zip of an "
-            "EgoDex part, egodex://test to read Apple's, or try dataset_upload/configs/data_gen_configs/"
-            "egodex_demo.yaml, which needs no data"
+            "EgoDex part, egodex://test to read Apple's, or try --config_path=egodex_demo.yaml, which needs no data"
         )
     if not re.fullmatch(r"(?!README\.md$)[A-Za-z0-9][A-Za-z0-9_.-]*", config.dataset.dataset_name):
         raise UsageError(

@@ -11,6 +11,7 @@ Run again, it goes on where it was; nothing finished is done twice. Exit codes: 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
 
@@ -33,5 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_FAILED if generate(config) else EXIT_DONE
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run the command as a process: `egodex-convert`."""
     exit_with(main())
+
+
+if __name__ == "__main__":
+    script()

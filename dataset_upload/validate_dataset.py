@@ -10,7 +10,7 @@ of. Exit codes: 0 every check passed, 1 some failed, 2 wrong usage, 3 stopped, 1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
 
@@ -76,5 +76,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse(argv)
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run the command as a process: `egodex-validate`."""
     exit_with(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
 from dataset_upload.console.logs import log_to_terminal, say
@@ -119,5 +119,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse(argv)
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run the command as a process: `egodex-visualize`."""
     exit_with(main())
+
+
+if __name__ == "__main__":
+    script()

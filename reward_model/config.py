@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from dataset_upload.console.options import parse_options
 from dataset_upload.errors import UsageError
+
+# YAML files of options: in the package where it is installed, in configs/ of a checkout.
+_PACKAGE = Path(__file__).parent
+CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
 
 
 @dataclass
@@ -87,7 +92,7 @@ def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
         UsageError: one line that names the option and says what to do.
         SystemExit: after `--help`.
     """
-    config = parse_options(TrainConfig, argv, prog="train.py")
+    config = parse_options(TrainConfig, argv, prog="train.py", configs=CONFIGS)
     check_config(config)
     return config
 

@@ -42,6 +42,20 @@ def test_the_shipped_yaml_holds_the_options_as_users_know_them(tmp_path: Path) -
     assert (config.hub.push_to_hub, config.hub.hub_repo_id) == (False, "your-username/egodex_rfm")
 
 
+def test_the_packages_yaml_is_found_by_its_name_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parsed("--config_path=egodex_demo.yaml").output.output_dir == "egodex_demo_dataset"
+    assert refusal("--config_path=./egodex_demo.yaml").endswith("./egodex_demo.yaml does not exist")
+
+
+def test_a_yaml_here_comes_before_the_packages_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("egodex_demo.yaml").write_text("output: {output_dir: mine}\n")
+    assert parsed("--config_path=egodex_demo.yaml").output.output_dir == "mine"
+
+
 def test_the_command_line_overrides_the_yaml(tmp_path: Path) -> None:
     path = yaml_file(tmp_path, "output: {max_frames: 16, fps: 10}\n")
     config = parsed(path, "--output.max_frames=8")

@@ -112,7 +112,10 @@ def _say(line: str, exit_code: int) -> int:
 def _missing_extra(error: ModuleNotFoundError) -> str:
     module = (error.name or "").partition(".")[0]
     extra = _EXTRAS[module]
-    return f"{module} is not installed; start with uv run --extra {extra}, or pip install '.[{extra}]' in the checkout"
+    return (
+        f"{module} is not installed; start with uv run --extra {extra}, or pip install '.[{extra}]' in the checkout, "
+        f"or 'FILE.whl[{extra}]'"
+    )
 
 
 def _reason(error: BaseException) -> str:

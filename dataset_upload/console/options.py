@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dataset_upload.console.parser import Parser, no_such_option
@@ -19,13 +21,14 @@ from dataset_upload.errors import UsageError
 Config = TypeVar("Config")
 
 
-def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *, prog: str) -> Config:
+def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *, prog: str, configs: Path) -> Config:
     """Read the command line, and the YAML file that `--config_path` names; the command line has the last word.
 
     Args:
         config_class: dataclass whose fields are dataclasses of options.
         arguments: of the command line; None: this process's.
         prog: the command, as `--help` shows it.
+        configs: folder of the package's YAML files, which `--config_path` finds by name from any folder.
 
     Raises:
         UsageError: one line that names the option and says what to do.
@@ -34,7 +37,7 @@ def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *
     sections = {section: _options(section_class) for section, section_class in get_type_hints(config_class).items()}
     given = vars(_parser(config_class, sections, prog).parse(arguments))
     path = given.pop("config_path", None)
-    values: dict[str, dict[str, Any]] = {} if path is None else _read_file(path, sections)
+    values: dict[str, dict[str, Any]] = {} if path is None else _read_file(_find_file(path, configs), sections)
     for name, text in given.items():
         section, _, option = name.partition(".")
         value = _read_value(name, text)
@@ -116,11 +119,14 @@ def _type_in_words(annotation: Any) -> str:
     return "NULL" if annotation is type(None) else str((get_origin(annotation) or annotation).__name__).upper()
 
 
+_CONFIG_PATH_HELP = "YAML file of options; the package's own are found by name from any folder; what is given here wins"
+
+
 def _parser(config_class: Any, sections: Sections, prog: str) -> Parser:
     """Takes every option as text."""
-    usage = f"{prog} [--config_path FILE] [--SECTION.OPTION VALUE …]"
+    usage = "%(prog)s [--config_path FILE] [--SECTION.OPTION VALUE …]"
     parser = Parser(prog, config_class.__doc__, usage=usage, argument_default=argparse.SUPPRESS)
-    parser.add_argument("--config_path", metavar="FILE", help="YAML file of options; those given here win")
+    parser.add_argument("--config_path", metavar="FILE", help=_CONFIG_PATH_HELP)
     for section, options in sections.items():
         parser.add_argument(f"--{section}", help=argparse.SUPPRESS)  # all of it, as a YAML mapping
         group = parser.add_argument_group(section, get_type_hints(config_class)[section].__doc__)
@@ -134,6 +140,12 @@ def _parser(config_class: Any, sections: Sections, prog: str) -> Parser:
 
 
 # What is given ----------------------------------------------------------------------------------------------
+
+
+def _find_file(path: str, configs: Path) -> str:
+    """The path as it is; where it is the name of a file in `configs`, and of none here, that file's."""
+    own = os.path.join(configs, os.path.basename(path))
+    return own if path == os.path.basename(path) and os.path.isfile(own) and not os.path.exists(path) else path
 
 
 def _read_file(path: str, sections: Sections) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from dataset_upload.errors import UsageError
@@ -20,6 +21,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, description: str, **settings: Any) -> None:
+        called = Path(sys.argv[0]).name
+        prog = called if called.startswith("egodex-") else prog  # a console script's own name
         super().__init__(prog=prog, description=description, allow_abbrev=False, **settings)
 
     def parse(self, args: Sequence[str] | None) -> argparse.Namespace:

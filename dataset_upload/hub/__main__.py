@@ -12,7 +12,7 @@ usage, 3 the push did not complete and can be repeated, 130 interrupted, likewis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dataset_upload.console.command import EXIT_DONE, EXIT_FAILED, command, exit_with
 
@@ -64,5 +64,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse(argv)
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run the command as a process: `egodex-hub`."""
     exit_with(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -23,8 +23,8 @@ COMMANDS = {  # module: arguments that are complete, and an option with its valu
     "dataset_upload.visualize_dataset": (["folder"], "--max_samples=8"),
     "dataset_upload.hub.__main__": (["--push", "folder", "me/repo"], "--hub.viewer_video=true"),
     "dataset_upload.make_mini_egodex": (["folder"], "--episodes=8"),
-    "train": ([], "--training.batch_size=8"),
-    "eval": (["checkpoint", "dataset"], "--max_trajectories=8"),
+    "reward_model.train": ([], "--training.batch_size=8"),
+    "reward_model.eval": (["checkpoint", "dataset"], "--max_trajectories=8"),
 }
 every_command = pytest.mark.parametrize("name", COMMANDS)
 
@@ -84,9 +84,9 @@ def test_an_unknown_option_is_answered_by_the_one_that_is_like_it(
         ("dataset_upload.hub.__main__", ["--push", "a"], "--push: needs 2 values"),
         ("dataset_upload.hub.__main__", [], "one of --push --verify is needed; --help explains"),
         ("dataset_upload.visualize_dataset", ["a", "--report", "--rerun=b"], "--rerun: give it or --report, not both"),
-        ("eval", ["a", "b", "--rows=no"], "--rows: 'no' is none of 'held-out', 'all'"),
+        ("reward_model.eval", ["a", "b", "--rows=no"], "--rows: 'no' is none of 'held-out', 'all'"),
         ("dataset_upload.generate_hf_dataset", ["a"], "a: one argument too many; --help lists what is understood"),
-        ("train", ["--training.steps"], "--training.steps: needs a value, like --training.steps=…"),
+        ("reward_model.train", ["--training.steps"], "--training.steps: needs a value, like --training.steps=…"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -145,7 +145,7 @@ def test_of_processes_that_train_together_one_speaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANK", "1")
-    assert main_of("train")(["--training.steps=0"]) == 2
+    assert main_of("reward_model.train")(["--training.steps=0"]) == 2
     assert capsys.readouterr().err == ""
 
 
@@ -175,7 +175,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
         ("dataset_upload.visualize_dataset", "numpy"),
         ("dataset_upload.hub", "huggingface_hub"),
         ("dataset_upload.make_mini_egodex", "h5py"),
-        ("train", "reward_model"),
+        ("train", "reward_model.config"),
         ("eval", "argparse"),
     ],
 )

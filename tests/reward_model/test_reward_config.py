@@ -11,13 +11,20 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 from dataset_upload.errors import UsageError
 from reward_model.config import TrainConfig, parse_config
-from train import main
+from reward_model.train import main
 
 CONFIG = PROJECT / "configs" / "config.yaml"
 
 
 def test_the_printed_configuration_says_what_the_defaults_are() -> None:
     assert parse_config([f"--config_path={CONFIG}"]) == TrainConfig()
+
+
+def test_the_configuration_is_found_by_its_name_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_config(["--config_path=config.yaml"]) == TrainConfig()
 
 
 def test_the_command_line_has_the_last_word() -> None:

@@ -22,7 +22,7 @@ What follows -- goes to the converter, for example
 test.zip has 17 GB, extra.zip 200 GB, the others 300 GB each.
 
 Environment: EGODEX_BASE_URL, the address that PART.zip is appended to (default: Apple's);
-DATASET_UPLOAD_PYTHON, the command that runs Python (default: uv run python).
+DATASET_UPLOAD_PYTHON, the command that runs Python (default: uv run python in a checkout, else python).
 
 Exit codes: 0 all done, 1 some episodes failed, else that of the step that stopped it (2 wrong usage, 3 resumable).
 END
@@ -34,7 +34,7 @@ die() {
 }
 
 readonly attempts=10
-project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+package=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 base_url=${EGODEX_BASE_URL:-https://ml-site.cdn-apple.com/datasets/egodex}
 data_dir=egodex_data
 output_dir=egodex_dataset
@@ -68,6 +68,16 @@ while (($#)); do
 done
 ((${#parts[@]})) || parts=(test)
 converter_options=("--output.output_dir=$output_dir" "$@")
+
+if [[ -n ${DATASET_UPLOAD_PYTHON:-} ]]; then
+    read -ra python <<<"$DATASET_UPLOAD_PYTHON"
+elif [[ -e $package/../pyproject.toml ]]; then # a checkout
+    python=(uv run --project "$package/.." python)
+else
+    python=(python)
+    python -c "import dataset_upload" 2>/dev/null ||
+        die "python: finds no dataset_upload; activate the environment that has it, or set DATASET_UPLOAD_PYTHON"
+fi
 
 # The size of a file on the server in bytes; nothing where it does not answer.
 size_on_server() {
@@ -108,10 +118,8 @@ download_to() {
 
 # Convert a part from a zip or a URL; returns the converter's exit code.
 convert() {
-    local python=(uv run --project "$project" python)
-    [[ -z ${DATASET_UPLOAD_PYTHON:-} ]] || read -ra python <<<"$DATASET_UPLOAD_PYTHON"
     "${python[@]}" -m dataset_upload.generate_hf_dataset \
-        --config_path="$project/dataset_upload/configs/data_gen_configs/egodex.yaml" \
+        --config_path="$package/configs/data_gen_configs/egodex.yaml" \
         --dataset.dataset_path="$2" --dataset.dataset_name="egodex_$1" "${converter_options[@]}"
 }
 
