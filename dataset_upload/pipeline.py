@@ -12,8 +12,9 @@ from logging import ERROR, WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_upload.config import GenerateConfig, OutputConfig, result_settings
+from dataset_upload.config import GenerateConfig, OutputConfig
 from dataset_upload.console.logs import logger
+from dataset_upload.console.options import result_settings
 from dataset_upload.console.progress import progress
 from dataset_upload.conversion import Conversion, Converter, Job
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader

@@ -1,22 +1,45 @@
-"""A command's options from dataclasses: a YAML file by `--config_path`, dotted overrides, help from the comments.
+"""A command's options from dataclasses: a YAML file by `--config_path`, dotted overrides, `--help`.
 
-A configuration is a dataclass of sections, a section a dataclass of options with defaults. The comment beside an option
-explains it. draccus makes values of what YAML says; its refusals are put into our words here.
+A configuration is a dataclass of sections, a section a dataclass whose fields are made by `option`, which says all that
+is to be known of one. draccus makes values of what YAML says; its refusals are put into our words here.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import Field, dataclass, fields
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from dataset_upload.console.parser import Parser, no_such_option
 from dataset_upload.errors import UsageError
 
+T = TypeVar("T")
 Config = TypeVar("Config")
+
+
+def option(default: T, help: str, *, unit: str = "", decides_bytes: bool = True, secret: bool = False) -> T:
+    """A field of a section: an option with its default.
+
+    Args:
+        help: what `--help` says of it, beside its unit and default.
+        unit: of its value, as in "frames per second"; "" where there is none.
+        decides_bytes: whether another value makes another result, so that a run with it must not add to what is there.
+            Whoever forgets to say so gets a refusal too many, never a mixture. The default of a new one must be what
+            was done before there was a choice: that is what results from before then are taken for.
+        secret: whether the section's `repr` leaves it out.
+    """
+    metadata = {"help": help, "unit": unit, "decides_bytes": decides_bytes}
+    if isinstance(default, list):
+        return cast(T, field(default_factory=default.copy, metadata=metadata, repr=not secret))
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+def result_settings(section: Any) -> dict[str, Any]:
+    """The options of a section that decide the bytes of the result, with their values."""
+    values = asdict(section)
+    return {each.name: values[each.name] for each in fields(section) if each.metadata["decides_bytes"]}
 
 
 def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *, prog: str) -> Config:
@@ -65,12 +88,13 @@ class _Option:
     Attributes:
         type: its annotation.
         default: as it would be given.
-        comment: what the source says beside it.
+        help, unit: see `option`.
     """
 
     type: Any
     default: str
-    comment: str
+    help: str
+    unit: str
 
     @property
     def takes_null(self) -> bool:
@@ -82,21 +106,13 @@ Sections = dict[str, dict[str, _Option]]
 
 def _options(section_class: Any) -> dict[str, _Option]:
     """The options of a section, by name."""
-    types, comments = get_type_hints(section_class), _comments(section_class)
+    types = get_type_hints(section_class)
     return {
-        option.name: _Option(types[option.name], _default(option), comments[option.name])
+        option.name: _Option(
+            types[option.name], _default(option), help=option.metadata["help"], unit=option.metadata["unit"]
+        )
         for option in fields(section_class)
     }
-
-
-def _comments(section_class: type) -> dict[str, str]:
-    comments, name = dict[str, str](), ""
-    for line in inspect.getsource(section_class).splitlines():
-        if option := re.match(r" {4}(\w+):", line):
-            name = option[1]
-        if comment := re.search(r"\S.*  # (.*)", line):
-            comments[name] = comment[1]
-    return comments
 
 
 def _default(option: Field[Any]) -> str:
@@ -125,10 +141,11 @@ def _parser(config_class: Any, sections: Sections, prog: str) -> Parser:
         parser.add_argument(f"--{section}", help=argparse.SUPPRESS)  # all of it, as a YAML mapping
         group = parser.add_argument_group(section, get_type_hints(config_class)[section].__doc__)
         for name, option in options.items():
+            unit = f"; unit: {option.unit}" if option.unit else ""
             group.add_argument(
                 f"--{section}.{name}",
                 metavar=_type_in_words(option.type),
-                help=f"{option.comment} (default: {option.default})".replace("%", "%%"),
+                help=f"{option.help} (default: {option.default}{unit})".replace("%", "%%"),
             )
     return parser
 
