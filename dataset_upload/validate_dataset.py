@@ -27,13 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import asdict
 
     from dataset_upload.console.interrupts import until_interrupted
+    from dataset_upload.errors import naming_argument
     from dataset_upload.formats.rfm.finished_dataset import open_dataset
     from dataset_upload.validation.against_source import compare
     from dataset_upload.validation.findings import print_table, validate
     from dataset_upload.validation.source_files import SourceFiles
 
     dataset = open_dataset(options.folder, options.name)
-    files = None if options.against is None else SourceFiles(options.against)
+    with naming_argument("--against"):
+        files = None if options.against is None else SourceFiles(options.against)
     findings = list(until_interrupted(validate(dataset, options.sample_size)))
     if files is not None:
         findings += compare(dataset, files, options.sample_size)

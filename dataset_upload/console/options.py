@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -40,6 +41,30 @@ def result_settings(section: Any) -> dict[str, Any]:
     """The options of a section that decide the bytes of the result, with their values."""
     values = asdict(section)
     return {each.name: values[each.name] for each in fields(section) if each.metadata["decides_bytes"]}
+
+
+@contextmanager
+def naming_options(config_class: type) -> Iterator[None]:
+    """Within the block, a UsageError speaks of options where it spoke of arguments, which is what Python callers know.
+
+    Its `argument` and names in backticks become options of the configuration: `overwrite=true` --output.overwrite=true.
+    """
+    options = {
+        argument: f"--{section}.{each.name}"
+        for section, section_class in get_type_hints(config_class).items()
+        for each in fields(section_class)
+        for argument in (each.name, f"{section}.{each.name}")
+    }
+
+    def as_option(quoted: re.Match[str]) -> str:
+        return options[quoted[1]] + (quoted[2] or "") if quoted[1] in options else quoted[0]
+
+    try:
+        yield
+    except UsageError as error:
+        error.argument = options.get(error.argument or "", error.argument)
+        error.args = (re.sub(r"`([\w.]+)(=[^`]*)?`", as_option, error.args[0]),)
+        raise
 
 
 def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *, prog: str) -> Config:

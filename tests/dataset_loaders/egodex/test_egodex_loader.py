@@ -126,7 +126,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(UsageError) as error:
         listed(path)
     message = str(error.value)
-    assert message.startswith("--dataset.dataset_path: ") and "\n" not in message
+    assert message.startswith("dataset_path: ") and "\n" not in message
     return message
 
 
@@ -734,8 +734,10 @@ def test_arguments_that_make_no_sense_are_refused(mini: MiniEgoDex, arguments: d
 
 
 def test_a_wrong_folder_is_refused_before_the_first_trajectory(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError) as error:
         get_egodex_iterator(str(tmp_path / "nowhere"))
+    says = f"{tmp_path}/nowhere does not exist; give the folder or the zip of an EgoDex part"
+    assert str(error.value) == f"dataset_path: {says}"
 
 
 # Real episodes ---------------------------------------------------------------------------------------------
