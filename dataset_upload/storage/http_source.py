@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
-from dataset_upload.storage.retries import TryAgainError, in_time, with_retries
+from dataset_upload.storage.retries import TryAgainError, in_time, read_with_retries
 
 if TYPE_CHECKING:
     import urllib3
@@ -42,7 +42,7 @@ def probe(url: str) -> HttpFile:
         StoppedError: the server has no such file, or serves no ranges.
     """
 
-    file, _ = with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
+    file, _ = read_with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
     return file
 
 
@@ -58,7 +58,7 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
         position = start + sum(map(len, received))
         if position == end:
             return b"".join(received)
-        _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
+        _, chunks = read_with_retries(partial(_receive, url, position, end, expected), url)
         received += chunks
     raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error reading {url}: the connection is cut again and again")
 

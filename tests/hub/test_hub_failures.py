@@ -53,11 +53,11 @@ def test_a_slow_hub_is_waited_for(hub: HubServer, client: Client, dataset: Path)
 
 def test_a_hub_that_never_answers_is_given_up(hub: HubServer, client: Client, dataset: Path) -> None:
     hub.fail("/whoami-v2", hold=True)
-    less_patient = (
-        "import sys; from dataset_upload import hub_access; hub_access._TIMEOUT_S = 0.2; "
+    with_a_short_timeout = (
+        "import sys; from dataset_upload.hub import access; access._TIMEOUT_S = 0.2; "
         "from dataset_upload.hub.__main__ import main; sys.exit(main())"
     )
-    assert "ReadTimeout" in stopped(client.run("-c", less_patient, "--push", dataset, REPO))
+    assert "ReadTimeout" in stopped(client.run("-c", with_a_short_timeout, "--push", dataset, REPO))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_card_that_cannot_be_read_is_not_taken_for_none(hub: HubServer, client
 
 def test_a_full_disk_is_named(client: Client, dataset: Path) -> None:
     full = "def write(*_, **__): raise OSError(28, 'No space left on device')\n"
-    full += "from dataset_upload import hub_files\nhub_files.write_packed_tables = write\n"
+    full += "from dataset_upload.hub import files\nfiles.write_packed_tables = write\n"
     full += "from dataset_upload.hub.__main__ import main\n"
     run = client.run("-c", f"{full}import sys\nsys.exit(main())", "--push", dataset, REPO, "--hub.packed=true")
     assert "No space left on device" in stopped(run)
