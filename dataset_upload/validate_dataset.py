@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print_table(findings)
         print(f"\n{dataset.folder}: {counts['pass']} of {len(findings)} checks passed", end="")
-        print(f", {counts['skip']} need the ledger, which a copy has not" if counts["skip"] else "")
+        print(f", {counts['skip']} need the ledger, which a copy lacks" if counts["skip"] else "")
     return EXIT_DONE if passed else EXIT_FAILED
 
 

@@ -154,8 +154,8 @@ def test_the_placeholder_path_is_recognised() -> None:
     [
         ("output: {max_framez: 3}", "did you mean --output.max_frames"),
         ("outputs: {max_frames: 3}", "outputs: no such option"),
-        ("output: 3", "--output: '3' is no mapping"),
-        ("output:", "--output: 'None' is no mapping"),
+        ("output: 3", "--output: '3' is not a mapping"),
+        ("output:", "--output: 'None' is not a mapping"),
         ("output: {", "not valid YAML"),
         ("- a list", "expected a YAML mapping"),
         ("output: {max_frames: many}", "--output.max_frames: 'many' is not of type int"),

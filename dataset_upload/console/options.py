@@ -147,13 +147,13 @@ def _default(option: Field[Any]) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _type_in_words(annotation: Any) -> str:
+def _type_name(annotation: Any) -> str:
     """`INT|NULL`, `{exact,auto,fast}`, `LIST`."""
     parts = get_args(annotation)
     if parts and all(isinstance(part, str) for part in parts):
         return f"{{{','.join(parts)}}}"
     if parts and get_origin(annotation) is not list:
-        return "|".join(map(_type_in_words, parts))
+        return "|".join(map(_type_name, parts))
     return "NULL" if annotation is type(None) else str((get_origin(annotation) or annotation).__name__).upper()
 
 
@@ -169,7 +169,7 @@ def _parser(config_class: Any, sections: Sections, prog: str) -> Parser:
             unit = f"; unit: {option.unit}" if option.unit else ""
             group.add_argument(
                 f"--{section}.{name}",
-                metavar=_type_in_words(option.type),
+                metavar=_type_name(option.type),
                 help=f"{option.help} (default: {option.default}{unit})".replace("%", "%%"),
             )
     return parser
@@ -205,7 +205,7 @@ def _section_values(section: str, values: Any, sections: Sections, *, place: str
     if section not in sections:
         raise UsageError(f"{place}{section}: {no_such_option(f'--{section}', known)}")
     if not isinstance(values, dict):
-        raise UsageError(f"{place}--{section}: {str(values)!r} is no mapping of options")
+        raise UsageError(f"{place}--{section}: {str(values)!r} is not a mapping of options")
     for option in values:
         if option not in sections[section]:
             raise UsageError(f"{place}{section}.{option}: {no_such_option(f'--{section}.{option}', known)}")
@@ -238,7 +238,7 @@ _REWORDINGS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"`(?P<option>[\w.]+)`: Failed when parsing value='(?P<value>.*?)' into",
-        "{value!r} is no list; write [{value}]",
+        "{value!r} is not a list; write [{value}]",
     ),
 )
 

@@ -59,7 +59,8 @@ def find_repo(options: HubConfig) -> HubRepo:
     except HFValidationError as error:
         repo_id = f"{owner}/{name}" if owner else options.hub_repo_id
         raise UsageError(
-            f"--hub.hub_repo_id: {repo_id!r} is no OWNER/NAME that the Hub takes: letters, digits, - _ ., no -- or .."
+            f"--hub.hub_repo_id: {repo_id!r} is not an OWNER/NAME that the Hub accepts: letters, digits, - _ ., "
+            "no -- or .."
         ) from error
     token = options.hub_token or get_token()
     if token is None:

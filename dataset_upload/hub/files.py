@@ -127,7 +127,9 @@ def _files(folder: Path, tables: Path, repo: HubRepo, options: HubConfig) -> dic
     elif use_video:
         write_viewer_tables(folder, tables, repo_id=repo.repo_id)
     else:
-        raise UsageError(f"--hub.viewer_video: the clips of {folder} are no videos; --hub.packed=true shows JPEGs, too")
+        raise UsageError(
+            f"--hub.viewer_video: the clips of {folder} are not videos; --hub.packed=true shows JPEGs, too"
+        )
     files = {path: file for path, file in files.items() if not _MAIN_TABLE.fullmatch(path)}
     return {**files, **{f"{folder.name}/{shard.name}": shard for shard in sorted(tables.glob("*.parquet"))}}
 

@@ -44,7 +44,7 @@ from dataset_upload.storage.retries import retry
 T = TypeVar("T")
 
 _ATTEMPTS_AT_CONFLICTS = 21  # of a commit, while others commit
-_SHOWN_DIFFERENCES = 20
+_MAX_LISTED_DIFFERENCES = 20
 
 
 # Reading the repo
@@ -219,9 +219,9 @@ def _verify(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> 
         found |= dict.fromkeys([*tables, *clips], "is left over from an earlier push")
     card, wanted_card = _merge_cards(repo, datasets, revision)
     if card != wanted_card:
-        found[CARD] = "says something else of these datasets"
+        found[CARD] = "describes these datasets differently"
 
-    for path, difference in list(found.items())[:_SHOWN_DIFFERENCES]:
+    for path, difference in list(found.items())[:_MAX_LISTED_DIFFERENCES]:
         logger.error(f"Different: {path} {difference}")
     if found:
         logger.error(f"Verified: {len(found)} of {len(files) + 1} files at {repo.url} differ; push again")

@@ -97,7 +97,7 @@ class ForkedRun(NamedTuple):
 
 @cache
 def text_encoder() -> TextEncoder:
-    """The sentence model, loaded once; skips the test where its weights are not to be had."""
+    """The sentence model, loaded once; skips the test where its weights are not available."""
     encoder = TextEncoder()
     try:
         encoder.encode("")

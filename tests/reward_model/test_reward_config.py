@@ -70,7 +70,7 @@ def test_a_run_may_go_on_with_other_values_of_these_only() -> None:
     ("yaml", "message"),
     [
         ("training: {stepz: 3}", "--config_path: training.stepz: no such option; did you mean --training.steps?"),
-        ("training: 3", "--training: '3' is no mapping of options"),
+        ("training: 3", "--training: '3' is not a mapping of options"),
         ("training: {", "config.yaml is not valid YAML"),
     ],
 )

@@ -324,7 +324,7 @@ def test_what_may_be_secret_in_a_url_is_not_shown(server: RangeServer, pauses: l
     secret = f"{server.url.replace('//', '//user:password@')}/test.zip?signature=secret"
     source = open_source(secret)
     assert source.read(0, 5_000) == CONTENT[:5_000]
-    assert source.shown == f"{server.url}/test.zip"
+    assert source.redacted_location == f"{server.url}/test.zip"
     from_now_on(server, Fault(status=403))
     with pytest.raises(StoppedError) as error:
         source.read(0, 5_000)

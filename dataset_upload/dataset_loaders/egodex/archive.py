@@ -237,7 +237,7 @@ def _location(path: str) -> str:
         return path
     part = path.removeprefix("egodex://")
     if part not in PARTS:
-        raise UsageError(f"{path} is no part of EgoDex; the parts are {', '.join(PARTS)}")
+        raise UsageError(f"{path} is not a part of EgoDex; the parts are {', '.join(PARTS)}")
     return f"{os.environ.get('EGODEX_BASE_URL', _BASE_URL).rstrip('/')}/{part}.zip"
 
 
@@ -291,11 +291,11 @@ def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
             files.append(_ListedFile(folders[-1], stem, suffix, member))
             roots.add("/".join(folders[:-1]))
     if not files:
-        raise UsageError(f"no <task>/<n>.hdf5 or <n>.mp4 in {source.shown}")
+        raise UsageError(f"no <task>/<n>.hdf5 or <n>.mp4 in {source.redacted_location}")
     if len(roots) > 1:
         names = ", ".join(sorted(root or "." for root in roots))
-        raise UsageError(f"{source.shown} holds several parts ({names}); unpack it and give one")
-    return PurePosixPath(roots.pop()).name or PurePosixPath(source.shown).stem, files
+        raise UsageError(f"{source.redacted_location} holds several parts ({names}); unpack it and give one")
+    return PurePosixPath(roots.pop()).name or PurePosixPath(source.redacted_location).stem, files
 
 
 def _find_root(path: Path) -> Path:

@@ -211,7 +211,7 @@ def _is_dataset(folder: Path) -> bool:
 def _download(repo: str, name: str | None) -> Path:
     """A copy of a dataset repo of the Hub, or of one dataset in it."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise UsageError(f"{repo} is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
+        raise UsageError(f"{repo} is not a folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
     from huggingface_hub import snapshot_download
 
     try:
@@ -219,7 +219,7 @@ def _download(repo: str, name: str | None) -> Path:
         return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=wanted))
     except (OSError, ValueError) as error:  # the Hub's own errors are OSErrors
         reason = " ".join(str(error).split())
-        raise UsageError(f"{repo} is no folder, and cannot be had from the Hub either: {reason}") from error
+        raise UsageError(f"{repo} is not a folder, and cannot be downloaded from the Hub either: {reason}") from error
 
 
 def _rows(shards: Sequence[Path], wanted: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -136,7 +136,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     tree(tmp_path, "test.zip")
-    assert f"{tmp_path}/test.zip is no whole zip archive" in refusal(tmp_path / "test.zip")
+    assert f"{tmp_path}/test.zip is not a complete zip archive" in refusal(tmp_path / "test.zip")
 
 
 def test_a_folder_without_an_episode_is_refused(tmp_path: Path) -> None:
