@@ -152,7 +152,7 @@ def our_way() -> Way:
 
 
 def our_way_without_numba() -> Way:
-    """The same where Numba cannot be had: FFmpeg decodes, NumPy scales."""
+    """The same where Numba is not available: FFmpeg decodes, NumPy scales."""
     sys.modules["numba"] = None  # type: ignore[assignment]
     return our_way()
 

@@ -1,14 +1,14 @@
-"""Every option of the converter: its default, its unit, what it accepts."""
+"""Every option of the converter: its default, its unit, what it accepts, whether it decides the bytes of the result."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from dataset_upload.console.options import parse_options
+from dataset_upload.console.options import option, parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.video import DecodeScale, ResizeMode
 
@@ -24,53 +24,89 @@ PLACEHOLDER_OWNER = "your-username"
 class DatasetConfig:
     """What to convert."""
 
-    # A list stands first: as text it would do, too.
-    dataset_path: list[str] | str = PLACEHOLDER_PATH  # folder, zip or URL of an EgoDex part, egodex://test; or several
-    dataset_name: str = "egodex_test"  # name of the result: its folder, its config on the Hub, part of every id
-    tasks: list[str] | str = field(default_factory=list)  # names of tasks, or globs, to convert; none: all tasks
-    loader: str = "egodex"  # what reads dataset_path
-    mini_episodes: int = 0  # first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there
+    dataset_path: list[str] | str = option(  # a list stands first: as text it would do, too
+        PLACEHOLDER_PATH,
+        "folder, zip or URL of an EgoDex part, egodex://test; or several",
+        decides_bytes=False,
+    )
+    dataset_name: str = option("egodex_test", "name of the result: its folder, its config on the Hub, part of every id")
+    tasks: list[str] | str = option([], "names of tasks, or globs, to convert; none: all tasks", decides_bytes=False)
+    loader: str = option("egodex", "what reads dataset_path", decides_bytes=False)  # the ledger compares it by itself
+    mini_episodes: int = option(
+        0,
+        "first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there",
+        unit="episodes",
+        decides_bytes=False,
+    )
 
 
 @dataclass
 class OutputConfig:
     """What comes out."""
 
-    output_dir: str = "egodex_dataset"  # folder that holds any number of datasets, laid out like the Hub repo
-    format: str = "rfm"  # what comes out
-    max_trajectories: int | None = 100  # episodes to convert, spread over all tasks; -1 or null: all
-    max_frames: int = 32  # frames per clip at most, evenly spaced; -1: all
-    frame_size: int = 256  # side of the square clip, pixels, even
-    shortest_edge_size: int | None = None  # keep the aspect ratio: the shorter side gets this many pixels; null: square
-    resize: ResizeMode = "stretch"  # how 16:9 becomes a square
-    center_crop: bool = False  # same as resize: center_crop
-    use_video: bool = True  # one MP4 a clip; false: JPEG files
-    frames_video: bool = False  # add a column of the clips' absolute paths, for readers that know no output_dir
-    decode_scale: DecodeScale = "exact"  # at full size; auto and fast, once cheaper, now mean the same
-    fps: int = 30  # frame rate that clips play at, frames per second
-    crf: int = 18  # x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip
-    actions: list[ActionPart] = field(  # parts of an action, 3 to 15 columns of metres
-        default_factory=lambda: ["hands", "fingertips", "camera"]
+    output_dir: str = option(
+        "egodex_dataset",
+        "folder that holds any number of datasets, laid out like the Hub repo",
+        decides_bytes=False,
     )
-    max_frame_mismatch: int = 1  # frames by which video and poses may differ in length; both are cut to the shorter
-    engine: str = "processes"  # where episodes are converted
-    num_workers: int = -1  # worker processes; -1: one per core, 0: convert in this process
-    episode_timeout_s: int = 600  # seconds after which an episode is given up; needs workers
-    fail_fast: bool = False  # stop at the first episode that fails
-    overwrite: bool = False  # replace a dataset of this name that was made with other settings
-    verbose: bool = False  # two lines a trajectory
+    format: str = option("rfm", "what comes out", decides_bytes=False)  # the ledger compares it by itself
+    max_trajectories: int | None = option(
+        100, "how many to convert, spread over all tasks; -1 or null: all", unit="episodes", decides_bytes=False
+    )
+    max_frames: int = option(32, "length of a clip at most, evenly spaced frames; -1: all", unit="frames")
+    frame_size: int = option(256, "side of the square clip, even", unit="pixels")
+    shortest_edge_size: int | None = option(
+        None, "keep the aspect ratio: the shorter side gets this length; null: square", unit="pixels"
+    )
+    resize: ResizeMode = option("stretch", "how 16:9 becomes a square")
+    center_crop: bool = option(False, "same as resize: center_crop", decides_bytes=False)  # `resize` decides
+    use_video: bool = option(True, "one MP4 a clip; false: JPEG files")
+    frames_video: bool = option(
+        False, "add a column of the clips' absolute paths, for readers that know no output_dir", decides_bytes=False
+    )
+    decode_scale: DecodeScale = option("exact", "at full size; auto and fast, once cheaper, now mean the same")
+    fps: int = option(30, "frame rate that clips play at", unit="frames per second")
+    crf: int = option(18, "x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip")
+    actions: list[ActionPart] = option(
+        ["hands", "fingertips", "camera"], "parts of an action, 3 to 15 columns", unit="metres"
+    )
+    max_frame_mismatch: int = option(
+        1, "by how much video and poses may differ in length; both are cut to the shorter", unit="frames"
+    )
+    engine: str = option("processes", "where episodes are converted", decides_bytes=False)
+    num_workers: int = option(
+        -1, "how many to convert in; -1: one per core, 0: in this process", unit="worker processes", decides_bytes=False
+    )
+    episode_timeout_s: int = option(
+        600, "time after which an episode is given up; needs workers", unit="seconds", decides_bytes=False
+    )
+    fail_fast: bool = option(False, "stop at the first episode that fails", decides_bytes=False)
+    overwrite: bool = option(
+        False, "replace a dataset of this name that was made with other settings", decides_bytes=False
+    )
+    verbose: bool = option(False, "two lines a trajectory", decides_bytes=False)
 
 
 @dataclass
 class HubConfig:
     """Where to publish it."""
 
-    push_to_hub: bool = False  # upload the result to the Hugging Face Hub
-    hub_repo_id: str = f"{PLACEHOLDER_OWNER}/egodex_rfm"  # OWNER/NAME of the repo; owner: HF_USERNAME or the token's
-    hub_token: str | None = field(default=None, repr=False)  # access token; null: HF_TOKEN or the saved login
-    private: bool = True  # make a new repo private; false: do not refuse a public one
-    viewer_video: bool = False  # add a column to the pushed table by which the Hub's viewer plays the clips
-    packed: bool = False  # put the clips into the pushed table instead of pushing a file each
+    push_to_hub: bool = option(False, "upload the result to the Hugging Face Hub", decides_bytes=False)
+    hub_repo_id: str = option(
+        f"{PLACEHOLDER_OWNER}/egodex_rfm",
+        "OWNER/NAME of the repo; owner: HF_USERNAME or the token's",
+        decides_bytes=False,
+    )
+    hub_token: str | None = option(
+        None, "access token; null: HF_TOKEN or the saved login", decides_bytes=False, secret=True
+    )
+    private: bool = option(True, "make a new repo private; false: do not refuse a public one", decides_bytes=False)
+    viewer_video: bool = option(
+        False, "add a column to the pushed table by which the Hub's viewer plays the clips", decides_bytes=False
+    )
+    packed: bool = option(
+        False, "put the clips into the pushed table instead of pushing a file each", decides_bytes=False
+    )
 
 
 @dataclass
@@ -80,28 +116,6 @@ class GenerateConfig:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     hub: HubConfig = field(default_factory=HubConfig)
-
-
-# What decides the bytes of a row or a clip. Rows made with different values of these never share a dataset. The default
-# of a new one must be what was done before there was a choice: that is what datasets made before then are taken for.
-RESULT_OPTIONS = (
-    "max_frames",
-    "frame_size",
-    "shortest_edge_size",
-    "resize",
-    "use_video",
-    "decode_scale",
-    "fps",
-    "crf",
-    "actions",
-    "max_frame_mismatch",
-)
-
-
-def result_settings(output: OutputConfig) -> dict[str, Any]:
-    """The options that decide the bytes of the result, with their values."""
-    values = asdict(output)
-    return {name: values[name] for name in RESULT_OPTIONS}
 
 
 def parse_config(argv: Sequence[str] | None = None) -> GenerateConfig:

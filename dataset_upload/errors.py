@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 from dataset_upload.redaction import redact
@@ -69,7 +71,29 @@ class OneLineError(Exception):
 
 
 class UsageError(OneLineError):
-    """The command cannot do what it was asked: the line names the option and the cure (exit code 2)."""
+    """The call, or the command, cannot do what it was asked (exit code 2): the line names the argument and the cure.
+
+    Attributes:
+        argument: the name of what was given wrong, with which the line begins; None if the message itself says it.
+    """
+
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.argument is None else f"{self.argument}: {message}"
+
+
+@contextmanager
+def naming_argument(name: str) -> Iterator[None]:
+    """Within the block, also as a decorator: a UsageError that names no argument is about this one."""
+    try:
+        yield
+    except UsageError as error:
+        error.argument = error.argument or name
+        raise
 
 
 class StoppedError(OneLineError):

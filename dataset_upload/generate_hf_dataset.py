@@ -22,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     import gc
     import os
 
-    from dataset_upload.config import parse_config
+    from dataset_upload.config import GenerateConfig, parse_config
     from dataset_upload.console.logs import log_to_terminal
+    from dataset_upload.console.options import naming_options
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work is spread over processes
     gc.set_threshold(100_000)  # a large dataset is a million objects, none of them garbage: looking takes a second
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to_terminal(verbose=config.output.verbose)
     from dataset_upload.pipeline import generate  # only now: --help need not wait for the codecs
 
-    return EXIT_FAILED if generate(config) else EXIT_DONE
+    with naming_options(GenerateConfig):
+        return EXIT_FAILED if generate(config) else EXIT_DONE
 
 
 def script() -> NoReturn:

@@ -233,7 +233,7 @@ def text_encoder() -> TextEncoder:
 
 
 def check_model() -> None:
-    """Raises UsageError where the model's files are not to be had, or not the right ones."""
+    """Raises UsageError where the model's files are not available, or not the right ones."""
     try:
         _checked_model_files()
     except OSError as error:

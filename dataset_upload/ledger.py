@@ -227,26 +227,27 @@ def _check_header(
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path} does not begin with the dataset's settings; restore it from a backup, or "
-            "give --output.overwrite=true to convert everything again"
+            "give `overwrite=true` to convert everything again"
         ) from error
     if made_by == 1:
         raise UsageError(
             f"{path.parent} was made by an earlier version, whose rows have fewer columns: it can be read, "
-            "checked, pushed and trained on as it is, but not added to; give another --dataset.dataset_name, or "
-            "--output.overwrite=true to convert everything again"
+            "checked, pushed and trained on as it is, but not added to; give another `dataset_name`, or "
+            "`overwrite=true` to convert everything again"
         )
     if made_by != _FORMAT:
         raise UsageError(
             f"{path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
-            "that wrote it, give --output.overwrite=true to replace it, or another --dataset.dataset_name"
+            "that wrote it, give `overwrite=true` to replace it, or another `dataset_name`"
         )
     if stored != settings:
         raise UsageError(_difference(path.parent, stored, settings))
     if None not in (part, its_part) and part != its_part:
         raise UsageError(
-            f"--dataset.dataset_path: {path.parent} was made of the part {its_part}, and this is {part}; give another "
-            f"--dataset.dataset_name, or --output.overwrite=true to replace it; if this is a copy of {its_part} under "
-            f"another name, give a folder or a link that is called {its_part}"
+            f"{path.parent} was made of the part {its_part}, and this is {part}; give another `dataset_name`, or "
+            f"`overwrite=true` to replace it; if this is a copy of {its_part} under another name, give a folder or a "
+            f"link that is called {its_part}",
+            "dataset_path",
         )
 
 
@@ -304,11 +305,11 @@ def _json(value: dict[str, Any]) -> bytes:
 
 def _difference(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     differences = ", ".join(
-        f"--{name}={json.dumps(stored.get(name))} there, {json.dumps(wanted.get(name))} now"
+        f"`{name}={json.dumps(stored.get(name))}` there, {json.dumps(wanted.get(name))} now"
         for name in sorted({*stored, *wanted})
         if stored.get(name) != wanted.get(name)
     )
     return (
-        f"{folder} was made with other settings ({differences}); give --output.overwrite=true to replace it, "
-        "or another --dataset.dataset_name"
+        f"{folder} was made with other settings ({differences}); give `overwrite=true` to replace it, "
+        "or another `dataset_name`"
     )

@@ -13,24 +13,24 @@ from dataset_upload.trajectory import Episode
 E = TypeVar("E", bound=Episode)
 
 
-def choose_tasks(episodes: Sequence[E], patterns: str | Sequence[str]) -> list[E]:
+def choose_tasks(episodes: Sequence[E], tasks: str | Sequence[str]) -> list[E]:
     """Keep the episodes of some tasks.
 
     Args:
         episodes: of any tasks.
-        patterns: names of tasks, or globs; none: all.
+        tasks: names of tasks, or globs; none: all.
 
     Raises:
         UsageError: no task has such a name.
     """
-    patterns = [patterns] if isinstance(patterns, str) else patterns
+    patterns = [tasks] if isinstance(tasks, str) else tasks
     names = sorted({episode.task_name for episode in episodes})
     chosen: set[str] = set()
     for pattern in patterns:
         matches = [name for name in names if fnmatchcase(name, pattern)]
         if not matches:
             near = ", ".join(difflib.get_close_matches(pattern, names, n=3)) or ", ".join(names[:10])
-            raise UsageError(f"--dataset.tasks: no task is called {pattern}; there are {near}")
+            raise UsageError(f"no task is called {pattern}; there are {near}", "tasks")
         chosen.update(matches)
     return [episode for episode in episodes if episode.task_name in chosen or not patterns]
 

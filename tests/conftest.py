@@ -54,7 +54,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def sentence_model() -> None:
-    """For tests that start conversions themselves: they are skipped where its weights are not to be had."""
+    """For tests that start conversions themselves: they are skipped where its weights are not available."""
     skip_without_sentence_model()
 
 

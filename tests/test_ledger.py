@@ -203,7 +203,7 @@ def test_a_first_line_that_was_never_finished_is_written_anew(path: Path, conten
 
 def test_a_damaged_first_line_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'{"format"', b"{'format'"))
-    with pytest.raises(UsageError, match=r"restore it from a backup, or give --output\.overwrite=true") as refusal:
+    with pytest.raises(UsageError, match=r"restore it from a backup, or give `overwrite=true`") as refusal:
         read(path)
     assert "\n" not in str(refusal.value)
 
@@ -224,8 +224,8 @@ def test_other_settings_are_refused_in_one_line_that_says_what_differs(path: Pat
     with pytest.raises(UsageError) as refusal:
         Ledger(path, {**SETTINGS, "output.max_frames": 16})
     assert str(refusal.value) == (
-        f"{path.parent} was made with other settings (--output.max_frames=32 there, 16 now); "
-        "give --output.overwrite=true to replace it, or another --dataset.dataset_name"
+        f"{path.parent} was made with other settings (`output.max_frames=32` there, 16 now); "
+        "give `overwrite=true` to replace it, or another `dataset_name`"
     )
     assert path.read_bytes() == before
 
@@ -234,7 +234,7 @@ def test_a_setting_that_the_ledger_lacks_is_its_default(path: Path) -> None:
     before = path.read_bytes()
     with Ledger(path, {**SETTINGS, "output.new": 1}, {"output.new": 1}) as ledger:
         assert ledger.entries == ENTRIES
-    with pytest.raises(UsageError, match=r"\(--output\.new=1 there, 2 now\)"):
+    with pytest.raises(UsageError, match=r"\(`output\.new=1` there, 2 now\)"):
         Ledger(path, {**SETTINGS, "output.new": 2}, {"output.new": 1})
     assert path.read_bytes() == before
 
@@ -245,7 +245,7 @@ def test_a_default_says_nothing_of_what_the_ledger_has(path: Path) -> None:
 
 
 def test_a_setting_that_only_the_ledger_has_is_a_difference(path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--output\.resize=\"stretch\" there, null now"):
+    with pytest.raises(UsageError, match=r"`output\.resize=\"stretch\"` there, null now"):
         Ledger(path, {"output.max_frames": 32})
 
 

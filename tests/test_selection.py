@@ -58,7 +58,7 @@ def test_tasks_are_chosen_by_names_and_globs(patterns: str | list[str], expected
 
 
 def test_an_unknown_task_is_refused_with_those_that_were_probably_meant() -> None:
-    with pytest.raises(UsageError, match=r"^--dataset.tasks: no task is called fold_boks; there are fold_box, fold$"):
+    with pytest.raises(UsageError, match=r"^tasks: no task is called fold_boks; there are fold_box, fold$"):
         choose_tasks(listed(fold=1, fold_box=1, pour=1), ["pour", "fold_boks"])
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from archives import pack
-from conftest import Dataset, MiniEgoDex
+from dataset_reader import Dataset
+from drawn_egodex import MiniEgoDex
 from project import PROJECT
 from range_server import serving
 

@@ -1,24 +1,72 @@
-"""A command's options from dataclasses: a YAML file by `--config_path`, dotted overrides, help from the comments.
+"""A command's options from dataclasses: a YAML file by `--config_path`, dotted overrides, `--help`.
 
-A configuration is a dataclass of sections, a section a dataclass of options with defaults. The comment beside an option
-explains it. draccus makes values of what YAML says; its refusals are put into our words here.
+A configuration is a dataclass of sections, a section a dataclass whose fields are made by `option`, which says all that
+is to be known of one. draccus makes values of what YAML says; its refusals are put into our words here.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import Field, dataclass, fields
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from dataset_upload.console.parser import Parser, no_such_option
 from dataset_upload.errors import UsageError
 
+T = TypeVar("T")
 Config = TypeVar("Config")
+
+
+def option(default: T, help: str, *, unit: str = "", decides_bytes: bool = True, secret: bool = False) -> T:
+    """A field of a section: an option with its default.
+
+    Args:
+        help: what `--help` says of it, beside its unit and default.
+        unit: of its value, as in "frames per second"; "" where there is none.
+        decides_bytes: whether another value makes another result, so that a run with it must not add to what is there.
+            Whoever forgets to say so gets a refusal too many, never a mixture. The default of a new one must be what
+            was done before there was a choice: that is what results from before then are taken for.
+        secret: whether the section's `repr` leaves it out.
+    """
+    metadata = {"help": help, "unit": unit, "decides_bytes": decides_bytes}
+    if isinstance(default, list):
+        return cast(T, field(default_factory=default.copy, metadata=metadata, repr=not secret))
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+def result_settings(section: Any) -> dict[str, Any]:
+    """The options of a section that decide the bytes of the result, with their values."""
+    values = asdict(section)
+    return {each.name: values[each.name] for each in fields(section) if each.metadata["decides_bytes"]}
+
+
+@contextmanager
+def naming_options(config_class: type) -> Iterator[None]:
+    """Within the block, a UsageError speaks of options where it spoke of arguments, which is what Python callers know.
+
+    Its `argument` and names in backticks become options of the configuration: `overwrite=true` --output.overwrite=true.
+    """
+    options = {
+        argument: f"--{section}.{each.name}"
+        for section, section_class in get_type_hints(config_class).items()
+        for each in fields(section_class)
+        for argument in (each.name, f"{section}.{each.name}")
+    }
+
+    def as_option(quoted: re.Match[str]) -> str:
+        return options[quoted[1]] + (quoted[2] or "") if quoted[1] in options else quoted[0]
+
+    try:
+        yield
+    except UsageError as error:
+        error.argument = options.get(error.argument or "", error.argument)
+        error.args = (re.sub(r"`([\w.]+)(=[^`]*)?`", as_option, error.args[0]),)
+        raise
 
 
 def parse_options(config_class: type[Config], arguments: Sequence[str] | None, *, prog: str, configs: Path) -> Config:
@@ -68,12 +116,13 @@ class _Option:
     Attributes:
         type: its annotation.
         default: as it would be given.
-        comment: what the source says beside it.
+        help, unit: see `option`.
     """
 
     type: Any
     default: str
-    comment: str
+    help: str
+    unit: str
 
     @property
     def takes_null(self) -> bool:
@@ -85,21 +134,13 @@ Sections = dict[str, dict[str, _Option]]
 
 def _options(section_class: Any) -> dict[str, _Option]:
     """The options of a section, by name."""
-    types, comments = get_type_hints(section_class), _comments(section_class)
+    types = get_type_hints(section_class)
     return {
-        option.name: _Option(types[option.name], _default(option), comments[option.name])
+        option.name: _Option(
+            types[option.name], _default(option), help=option.metadata["help"], unit=option.metadata["unit"]
+        )
         for option in fields(section_class)
     }
-
-
-def _comments(section_class: type) -> dict[str, str]:
-    comments, name = dict[str, str](), ""
-    for line in inspect.getsource(section_class).splitlines():
-        if option := re.match(r" {4}(\w+):", line):
-            name = option[1]
-        if comment := re.search(r"\S.*  # (.*)", line):
-            comments[name] = comment[1]
-    return comments
 
 
 def _default(option: Field[Any]) -> str:
@@ -109,13 +150,13 @@ def _default(option: Field[Any]) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _type_in_words(annotation: Any) -> str:
+def _type_name(annotation: Any) -> str:
     """`INT|NULL`, `{exact,auto,fast}`, `LIST`."""
     parts = get_args(annotation)
     if parts and all(isinstance(part, str) for part in parts):
         return f"{{{','.join(parts)}}}"
     if parts and get_origin(annotation) is not list:
-        return "|".join(map(_type_in_words, parts))
+        return "|".join(map(_type_name, parts))
     return "NULL" if annotation is type(None) else str((get_origin(annotation) or annotation).__name__).upper()
 
 
@@ -131,10 +172,11 @@ def _parser(config_class: Any, sections: Sections, prog: str) -> Parser:
         parser.add_argument(f"--{section}", help=argparse.SUPPRESS)  # all of it, as a YAML mapping
         group = parser.add_argument_group(section, get_type_hints(config_class)[section].__doc__)
         for name, option in options.items():
+            unit = f"; unit: {option.unit}" if option.unit else ""
             group.add_argument(
                 f"--{section}.{name}",
-                metavar=_type_in_words(option.type),
-                help=f"{option.comment} (default: {option.default})".replace("%", "%%"),
+                metavar=_type_name(option.type),
+                help=f"{option.help} (default: {option.default}{unit})".replace("%", "%%"),
             )
     return parser
 
@@ -175,7 +217,7 @@ def _section_values(section: str, values: Any, sections: Sections, *, place: str
     if section not in sections:
         raise UsageError(f"{place}{section}: {no_such_option(f'--{section}', known)}")
     if not isinstance(values, dict):
-        raise UsageError(f"{place}--{section}: {str(values)!r} is no mapping of options")
+        raise UsageError(f"{place}--{section}: {str(values)!r} is not a mapping of options")
     for option in values:
         if option not in sections[section]:
             raise UsageError(f"{place}{section}.{option}: {no_such_option(f'--{section}.{option}', known)}")
@@ -208,7 +250,7 @@ _REWORDINGS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"`(?P<option>[\w.]+)`: Failed when parsing value='(?P<value>.*?)' into",
-        "{value!r} is no list; write [{value}]",
+        "{value!r} is not a list; write [{value}]",
     ),
 )
 

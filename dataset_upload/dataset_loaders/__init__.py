@@ -78,7 +78,7 @@ def make_loader(config: GenerateConfig) -> DatasetLoader:
     """The loader that `dataset.loader` names, for the source that the other options name. Raises UsageError."""
     name = config.dataset.loader
     if name not in LOADERS:
-        raise UsageError(f"--dataset.loader: {name} is none of {', '.join(LOADERS)}")
+        raise UsageError(f"{name} is none of {', '.join(LOADERS)}", "loader")
     module, _, attribute = LOADERS[name].partition(":")
     loader: DatasetLoader = getattr(importlib.import_module(module), attribute).from_config(config)
     return loader

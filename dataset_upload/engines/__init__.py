@@ -71,7 +71,7 @@ class Engine(Protocol):
 def find_engine(name: str, num_workers: int) -> Engine:
     """The engine that `output.engine` names; without workers that is this process. Raises UsageError."""
     if name not in ENGINES:
-        raise UsageError(f"--output.engine: {name} is none of {', '.join(ENGINES)}")
+        raise UsageError(f"{name} is none of {', '.join(ENGINES)}", "engine")
     module, _, function = ENGINES["here" if num_workers == 0 else name].partition(":")
     engine: Engine = getattr(importlib.import_module(module), function)
     return engine

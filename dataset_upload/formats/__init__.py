@@ -179,7 +179,7 @@ class Card(Protocol):
 def find_format(name: str) -> Format:
     """The format that `output.format` names. Raises UsageError where there is none of that name."""
     if name not in FORMATS:
-        raise UsageError(f"--output.format: {name} is none of {', '.join(FORMATS)}")
+        raise UsageError(f"{name} is none of {', '.join(FORMATS)}", "format")
     module, _, attribute = FORMATS[name].partition(":")
     format_class = getattr(importlib.import_module(module), attribute)
     made: Format = format_class()

@@ -152,14 +152,14 @@ def open_dataset(location: str, name: str | None = None) -> FinishedDataset:
 def format_of_dataset(dataset: FinishedDataset) -> Format:
     """The format of a dataset that was opened. Raises UsageError where its folder is gone meanwhile."""
     if (found := format_of(dataset.folder)) is None:
-        raise UsageError(f"{dataset.folder} is no dataset any more")
+        raise UsageError(f"{dataset.folder} is not a dataset any more")
     return found
 
 
 def _download(repo: str, name: str | None) -> Path:
     """A copy of a dataset repo of the Hub, or of one dataset in it."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise UsageError(f"{repo} is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
+        raise UsageError(f"{repo} is not a folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME")
     from huggingface_hub import snapshot_download
 
     try:
@@ -167,4 +167,4 @@ def _download(repo: str, name: str | None) -> Path:
         return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=wanted))
     except (OSError, ValueError) as error:  # the Hub's own errors are OSErrors
         reason = " ".join(str(error).split())
-        raise UsageError(f"{repo} is no folder, and cannot be had from the Hub either: {reason}") from error
+        raise UsageError(f"{repo} is not a folder, and cannot be downloaded from the Hub either: {reason}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
@@ -15,12 +14,13 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from dataset_upload.config import PLACEHOLDER_OWNER, HubConfig
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.storage.retries import doubling, retry
 
 T = TypeVar("T")
 
 CONFLICT = 412  # another commit came between
-_PASSING_TROUBLE = (408, 429, 500, 502, 503, 504)
-_ATTEMPTS = 3
+_TEMPORARY_ERRORS = (408, 429, 500, 502, 503, 504)
+_ATTEMPTS, _FIRST_PAUSE_S = 3, 1.0
 _TIMEOUT_S = 300.0
 
 LICENCE_LINE = "EgoDex is licensed CC-BY-NC-ND 4.0, which does not allow publishing what is made of it"
@@ -59,7 +59,8 @@ def find_repo(options: HubConfig) -> HubRepo:
     except HFValidationError as error:
         repo_id = f"{owner}/{name}" if owner else options.hub_repo_id
         raise UsageError(
-            f"--hub.hub_repo_id: {repo_id!r} is no OWNER/NAME that the Hub takes: letters, digits, - _ ., no -- or .."
+            f"--hub.hub_repo_id: {repo_id!r} is not an OWNER/NAME that the Hub accepts: letters, digits, - _ ., "
+            "no -- or .."
         ) from error
     token = options.hub_token or get_token()
     if token is None:
@@ -71,7 +72,7 @@ def find_repo(options: HubConfig) -> HubRepo:
     api = HfApi(token=token, library_name="dataset_upload")
     with hub_errors("The access token could not be checked"):
         try:
-            user = patiently(api.whoami)["name"]
+            user = call_hub(api.whoami)["name"]
         except HfHubHTTPError as error:
             if error.response.status_code != 401:
                 raise
@@ -103,7 +104,7 @@ def make_repo(repo: HubRepo, options: HubConfig) -> None:
         if exists(repo):
             return
         with _writing(repo):
-            patiently(
+            call_hub(
                 lambda: repo.api.create_repo(repo.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
             )
         _check_access(repo, options)
@@ -112,8 +113,8 @@ def make_repo(repo: HubRepo, options: HubConfig) -> None:
 def _check_access(repo: HubRepo, options: HubConfig) -> None:
     """Raises UsageError where the repo may not be written to, or is public against the options."""
     with _writing(repo):
-        patiently(lambda: repo.api.auth_check(repo.repo_id, repo_type="dataset", write=True))
-    if patiently(lambda: repo.api.dataset_info(repo.repo_id)).private:
+        call_hub(lambda: repo.api.auth_check(repo.repo_id, repo_type="dataset", write=True))
+    if call_hub(lambda: repo.api.dataset_info(repo.repo_id)).private:
         return
     if options.private:
         raise UsageError(
@@ -140,27 +141,20 @@ def _writing(repo: HubRepo) -> Iterator[None]:
 def exists(repo: HubRepo) -> bool:
     """Whether there is such a repo that the token may read."""
     try:
-        patiently(lambda: repo.api.dataset_info(repo.repo_id))
+        call_hub(lambda: repo.api.dataset_info(repo.repo_id))
     except RepositoryNotFoundError:
         return False
     return True
 
 
-def patiently(call: Callable[[], T]) -> T:
+def call_hub(call: Callable[[], T]) -> T:
     """Make a call that may be made twice, up to three times if the Hub is busy or the connection breaks."""
-    for attempt in range(1, _ATTEMPTS):
-        try:
-            return call()
-        except Exception as error:
-            if not _may_pass(error):
-                raise
-            time.sleep(attempt)
-    return call()
+    return retry(call, attempts=_ATTEMPTS, pause_s=doubling(_FIRST_PAUSE_S), may_pass=_may_pass)
 
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in _PASSING_TROUBLE
+        return error.response.status_code in _TEMPORARY_ERRORS
     return not isinstance(error, ValueError)  # what else there is, is about the connection
 
 
@@ -183,8 +177,8 @@ def _explain(error: Exception) -> str:
     """What went wrong, in a part of a line."""
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        said = error.server_message or error.response.reason_phrase
-        return f"the Hub answered {status} ({' '.join(said.split())})"
+        message = error.server_message or error.response.reason_phrase
+        return f"the Hub answered {status} ({' '.join(message.split())})"
     if error.__cause__ is not None and isinstance(error.__cause__, HfHubHTTPError):
         return _explain(error.__cause__)
     lines = str(error).split("\n")

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,36 +28,37 @@ from dataset_upload.formats import Card, format_of
 from dataset_upload.hub.access import (
     CONFLICT,
     HubRepo,
+    call_hub,
     exists,
     find_repo,
     find_usable_repo,
     hub_errors,
     make_repo,
-    patiently,
 )
 from dataset_upload.hub.files import PushedDataset, as_pushed, check_limits, differences, list_files
 from dataset_upload.storage.locks import LockedError, exclusive_lock
+from dataset_upload.storage.retries import retry
 
 CARD = "README.md"  # which the Hub shows
 
 T = TypeVar("T")
 
-_CONFLICTS = 20  # commits of others in a row that a push puts up with
-_SHOWN_DIFFERENCES = 20
+_ATTEMPTS_AT_CONFLICTS = 21  # of a commit, while others commit
+_MAX_LISTED_DIFFERENCES = 20
 
 
 # Reading the repo
 
 
 def _head(repo: HubRepo) -> str:
-    return str(patiently(lambda: repo.api.dataset_info(repo.repo_id)).sha)
+    return str(call_hub(lambda: repo.api.dataset_info(repo.repo_id)).sha)
 
 
 def _read(repo: HubRepo, path: str, revision: str) -> bytes | None:
     """A small file of the repo; None if it has none of this name."""
     with tempfile.TemporaryDirectory() as cache:
         try:
-            file = patiently(
+            file = call_hub(
                 lambda: repo.api.hf_hub_download(
                     repo.repo_id, path, repo_type="dataset", revision=revision, cache_dir=cache
                 )
@@ -67,7 +69,7 @@ def _read(repo: HubRepo, path: str, revision: str) -> bytes | None:
 
 
 def _read_card(repo: HubRepo, revision: str) -> str | None:
-    """The repo's card; None if it has none. Raises UsageError where it is no text."""
+    """The repo's card; None if it has none. Raises UsageError where it is not text."""
     content = _read(repo, CARD, revision)
     try:
         return None if content is None else content.decode()
@@ -78,16 +80,14 @@ def _read_card(repo: HubRepo, revision: str) -> str | None:
 # The steps of a push
 
 
-def _despite_conflicts(step: Callable[..., T], *args: Any) -> T:
+def _retry_conflicts(step: Callable[..., T], *args: Any) -> T:
     """Do a step again when another push has committed meanwhile; the step must read the repo anew each time."""
-    for _ in range(_CONFLICTS):
-        try:
-            return step(*args)
-        except HfHubHTTPError as error:
-            if error.response.status_code != CONFLICT:
-                raise
-            time.sleep(random.uniform(0, 1))  # so that two pushes do not keep step
-    return step(*args)
+    return retry(
+        partial(step, *args),
+        attempts=_ATTEMPTS_AT_CONFLICTS,
+        pause_s=lambda _: random.uniform(0, 1),  # so that two pushes do not keep step
+        may_pass=lambda error: isinstance(error, HfHubHTTPError) and error.response.status_code == CONFLICT,
+    )
 
 
 @contextmanager
@@ -220,9 +220,9 @@ def _verify(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str) -> 
         found |= dict.fromkeys(dataset.outdated(remote), "is left over from an earlier push")
     card, wanted_card = _merge_cards(repo, datasets, revision)
     if card != wanted_card:
-        found[CARD] = "says something else of these datasets"
+        found[CARD] = "describes these datasets differently"
 
-    for path, difference in list(found.items())[:_SHOWN_DIFFERENCES]:
+    for path, difference in list(found.items())[:_MAX_LISTED_DIFFERENCES]:
         logger.error(f"Different: {path} {difference}")
     if found:
         logger.error(f"Verified: {len(found)} of {len(files) + 1} files at {repo.url} differ; push again")
@@ -258,9 +258,9 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
         num_sent = 0
         with _progress_in_logs():
             for dataset in datasets:
-                num_sent += _despite_conflicts(_send_clips, repo, dataset)
-                num_sent += _despite_conflicts(_send_tables, repo, dataset)
-            revision = _despite_conflicts(_send_card, repo, datasets)
+                num_sent += _retry_conflicts(_send_clips, repo, dataset)
+                num_sent += _retry_conflicts(_send_tables, repo, dataset)
+            revision = _retry_conflicts(_send_card, repo, datasets)
         sent = f"{num_sent} new or changed files" if num_sent else "nothing new"
         logger.info(f"Pushed:   {sent} to {repo.url} in {time.monotonic() - start:.1f} s")
         return _verify(repo, datasets, revision)

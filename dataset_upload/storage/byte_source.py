@@ -29,7 +29,7 @@ class ByteSource(NamedTuple):
     version: str
 
     @property
-    def shown(self) -> str:
+    def redacted_location(self) -> str:
         """The location as messages may show it, also where something follows it."""
         return redact(self.location)
 
@@ -68,11 +68,11 @@ def open_source(location: str) -> ByteSource:
             return ByteSource(location, *http_source.probe(location))
         return ByteSource(location, fsspec_source.size(location), "")
     except (EpisodeError, StoppedError) as error:
-        raise UsageError(f"--dataset.dataset_path: {error}") from None
+        raise UsageError(str(error)) from None
     except OSError as error:
-        raise UsageError(f"--dataset.dataset_path: {location} cannot be read ({error.strerror})") from error
+        raise UsageError(f"{location} cannot be read ({error.strerror})") from error
     except ValueError:  # whose text may quote a part of the password
-        raise UsageError(f"--dataset.dataset_path: {location} is no URL") from None
+        raise UsageError(f"{location} is not a URL") from None
 
 
 def take_fetched_bytes() -> int:

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any
 
 from dataset_upload.errors import StoppedError
-from dataset_upload.storage.retries import TryAgainError, in_time, with_retries
+from dataset_upload.storage.retries import TryAgainError, in_time, read_with_retries
 
 
 def size(url: str) -> int:
@@ -28,7 +28,7 @@ def _size(url: str) -> int:
 
 def read(url: str, start: int, end: int) -> bytes:
     """Bytes [start, end). Raises EpisodeError if they do not come after many attempts, StoppedError if it is gone."""
-    return with_retries(partial(_read, url, start, end), url)
+    return read_with_retries(partial(_read, url, start, end), url)
 
 
 def _read(url: str, start: int, end: int) -> bytes:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
-from dataset_upload.storage.retries import TryAgainError, in_time, with_retries
+from dataset_upload.storage.retries import TryAgainError, in_time, read_with_retries
 
 if TYPE_CHECKING:
     import urllib3
@@ -42,7 +42,7 @@ def probe(url: str) -> HttpFile:
         StoppedError: the server has no such file, or serves no ranges.
     """
 
-    file, _ = with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
+    file, _ = read_with_retries(partial(_receive, url, 0, 1), url, attempts=_PROBE_ATTEMPTS)
     return file
 
 
@@ -58,7 +58,7 @@ def read(url: str, start: int, end: int, expected: HttpFile) -> bytes:
         position = start + sum(map(len, received))
         if position == end:
             return b"".join(received)
-        _, chunks = with_retries(partial(_receive, url, position, end, expected), url)
+        _, chunks = read_with_retries(partial(_receive, url, position, end, expected), url)
         received += chunks
     raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error reading {url}: the connection is cut again and again")
 
@@ -88,7 +88,7 @@ def _request(url: str, start: int, end: int, expected: HttpFile | None) -> tuple
                 start += len(chunk)
         except urllib3.exceptions.HTTPError as error:
             if not received:
-                raise TryAgainError(_in_words(error)) from None
+                raise TryAgainError(_without_address(error)) from None
     if not received:
         raise TryAgainError("an empty answer")
     return file, received
@@ -103,9 +103,9 @@ def _get(url: str, start: int, end: int) -> tuple[HttpFile, urllib3.BaseHTTPResp
             "GET", url, headers={"Range": f"bytes={start}-{end - 1}"}, preload_content=False
         )
     except urllib3.exceptions.LocationValueError:  # whose text may quote a part of the password
-        raise StoppedError(f"{url} is no URL that can be read, or leads to one") from None
+        raise StoppedError(f"{url} is not a URL that can be read, or redirects to one that is not") from None
     except urllib3.exceptions.HTTPError as error:
-        raise TryAgainError(_in_words(error)) from None
+        raise TryAgainError(_without_address(error)) from None
     content_range = response.headers.get("Content-Range", "")
     match = re.fullmatch(rf"bytes {start}-\d+/(\d+)", content_range)
     if response.status == 206 and match:
@@ -126,7 +126,7 @@ def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
     return float(seconds) if seconds.isdecimal() else None
 
 
-def _in_words(error: Exception) -> str:
+def _without_address(error: Exception) -> str:
     """urllib3's errors without the address, which the message has already."""
     import urllib3
 

@@ -42,7 +42,7 @@ class ZipMember(NamedTuple):
     crc: int
 
     def __str__(self) -> str:
-        return f"{self.source.shown}/{self.name}"
+        return f"{self.source.redacted_location}/{self.name}"
 
 
 def list_members(source: ByteSource) -> list[ZipMember]:
@@ -60,9 +60,9 @@ def list_members(source: ByteSource) -> list[ZipMember]:
         if entries and entries[0].header_offset < 0:
             raise zipfile.BadZipFile("its beginning is missing")
     except EpisodeError as error:
-        raise UsageError(f"--dataset.dataset_path: {error}") from error
+        raise UsageError(str(error)) from error
     except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError) as error:
-        raise UsageError(f"--dataset.dataset_path: {source.shown} is no whole zip archive ({error})") from error
+        raise UsageError(f"{source.redacted_location} is not a complete zip archive ({error})") from error
     starts = [*(entry.header_offset for entry in entries), directory_start]
     return [
         _member(source, entry, next_start, directory_start)
@@ -188,12 +188,12 @@ class _TailFirst:
 def _member(source: ByteSource, entry: zipfile.ZipInfo, next_start: int, directory_start: int) -> ZipMember:
     if entry.filename.startswith("/") or ".." in entry.filename.split("/") or "\\" in entry.filename:
         raise UsageError(
-            f"--dataset.dataset_path: {source.shown} holds a member named {entry.filename!r}, which leads out of a "
+            f"{source.redacted_location} holds a member named {entry.filename!r}, which leads out of a "
             "folder; this is no EgoDex archive"
         )
     if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UsageError(
-            f"--dataset.dataset_path: {source.shown} holds {entry.filename} encrypted or compressed by method "
+            f"{source.redacted_location} holds {entry.filename} encrypted or compressed by method "
             f"{entry.compress_type}; unpack it and give the folder"
         )
     # Only the local header itself says how long it is. The next member bounds it, unless one of the two lies, or

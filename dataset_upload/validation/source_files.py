@@ -28,11 +28,11 @@ class SourceFiles:
         if self.path.is_dir():
             return
         if not self.path.is_file():
-            raise UsageError(f"--against: {location} is no folder and no zip on this machine; give the part's")
+            raise UsageError(f"{location} is neither a folder nor a zip on this machine; give the part's")
         try:
             self._zip = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise UsageError(f"--against: {location} cannot be read as a zip: {error}") from error
+            raise UsageError(f"{location} cannot be read as a zip: {error}") from error
         self._members: dict[str, str] = {}  # by task and file name, and with the part before them as well
         for name in self._zip.namelist():
             parts = PurePosixPath(name).parts
@@ -63,7 +63,7 @@ class SourceFiles:
         """
         names = key.split("/")
         if len(names) not in (2, 3) or not {"", ".", ".."}.isdisjoint(names):
-            raise OSError(f"{key!r} is no episode of EgoDex")
+            raise OSError(f"{key!r} is not an EgoDex episode")
         if self._zip is not None:
             with tempfile.TemporaryFile() as file:
                 self._unpack(f"{key}.{ending}", file)

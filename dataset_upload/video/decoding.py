@@ -296,7 +296,7 @@ class _PacketIndex:
 
 
 def _own_decoder(codec: Any) -> GroupDecoder | None:
-    """Our own decoder of FFmpeg's stream; None where it does not take it, or Numba cannot be had."""
+    """Our own decoder of FFmpeg's stream; None where it does not take it, or Numba is not available."""
     try:
         header = read_stream_header(codec.extradata or b"")
     except OtherStream:

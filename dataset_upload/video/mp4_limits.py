@@ -66,7 +66,9 @@ def _header(file: BinaryIO, name: str) -> bytes:
         start = file.read(_START_BYTES)
         size, kind = _integer(start, 0), start[4:8]
         if position == 0 and kind not in _FIRST_BOXES:
-            raise EpisodeError(Reason.UNREADABLE_VIDEO, f"Error: Could not open video file: {name} (it is no MP4 file)")
+            raise EpisodeError(
+                Reason.UNREADABLE_VIDEO, f"Error: Could not open video file: {name} (it is not an MP4 file)"
+            )
         if size == 1:  # too large for four bytes
             size = int.from_bytes(start[8:16], "big")
         if size == 0:  # up to the end

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @cache
 def decoder_class() -> type[GroupDecoder] | None:
-    """Our own decoder, compiled; None where Numba cannot be had, or does not work."""
+    """Our own decoder, compiled; None where Numba is not available, or does not work."""
     return _compiled()[0]
 
 

@@ -5,7 +5,7 @@ border of two areas counting for each by its share. All is counted in integers: 
 samples, so one source sample is m units long and a target sample n units. Hence the weights of a target sample sum to
 exactly n in each direction, and each result is the true average, rounded once.
 
-There are two ways to the same bytes: machine code that Numba makes, and NumPy where Numba cannot be had.
+There are two ways to the same bytes: machine code that Numba makes, and NumPy where Numba is not available.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def shrink_with_numpy(source: Plane, target: Plane) -> None:
 
 @cache
 def _kernel() -> Any:
-    """The module with the machine code, compiled; None where Numba cannot be had."""
+    """The module with the machine code, compiled; None where Numba is not available."""
     try:
         from dataset_upload.video import kernels, scaling_kernel
 

@@ -38,7 +38,7 @@ def small(*options: str) -> list[str]:
 
 
 def skip_without_sentence_model() -> None:
-    """Skip the test where the sentence model's weights are not to be had."""
+    """Skip the test where the sentence model's weights are not available."""
     try:
         find_model_files()
     except LanguageModelError as error:

@@ -46,7 +46,7 @@ def test_without_hf_username_the_token_says_whose_it_is(client: Client) -> None:
 
 def test_an_id_that_the_hub_does_not_take_is_named_without_asking_it(hub: HubServer, client: Client) -> None:
     for message in find(client, "alice/ a/b/c alice/spa:ce alice/x..y bad!name", HF_USERNAME=""):
-        assert message.startswith("--hub.hub_repo_id: ") and "is no OWNER/NAME" in message
+        assert message.startswith("--hub.hub_repo_id: ") and "is not an OWNER/NAME" in message
     assert hub.count(".") == 0
 
 

@@ -54,11 +54,11 @@ def test_a_slow_hub_is_waited_for(hub: HubServer, client: Client, dataset: Path)
 
 def test_a_hub_that_never_answers_is_given_up(hub: HubServer, client: Client, dataset: Path) -> None:
     hub.fail("/whoami-v2", hold=True)
-    less_patient = (
+    with_a_short_timeout = (
         "import sys; from dataset_upload.hub import access; access._TIMEOUT_S = 0.2; "
         "from dataset_upload.hub.__main__ import main; sys.exit(main())"
     )
-    assert "ReadTimeout" in stopped(client.run("-c", less_patient, "--push", dataset, REPO))
+    assert "ReadTimeout" in stopped(client.run("-c", with_a_short_timeout, "--push", dataset, REPO))
 
 
 @pytest.mark.parametrize(

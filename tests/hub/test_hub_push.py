@@ -274,8 +274,8 @@ def test_a_dataset_that_is_being_converted_is_left_alone(client: Client, output:
         ("egodex_part1/conversion.json", b"", "has another hash"),
         ("egodex_part1/batch_0000/trajectory_0007.mp4", b"x", "is left over from an earlier push"),
         ("egodex_part1/train-00001-of-00002.parquet", b"x", "is left over from an earlier push"),
-        ("README.md", b"---\nconfigs: []\n---\n", "says something else of these datasets"),
-        ("README.md", None, "says something else of these datasets"),
+        ("README.md", b"---\nconfigs: []\n---\n", "describes these datasets differently"),
+        ("README.md", None, "describes these datasets differently"),
     ],
 )
 def test_verify_names_what_differs(

@@ -19,7 +19,7 @@ def test_a_pushed_dataset_is_checked_and_drawn(options: list[str], tmp_path: Pat
         drawn = client.run("-m", "dataset_upload.visualize_dataset", REPO, "--report", "--out", tmp_path / "drawn")
     assert checked.exit_code == 0, checked.stdout
     assert "FAIL" not in checked.stdout
-    assert checked.stdout.splitlines()[-1].endswith("4 need the ledger, which a copy has not")
+    assert checked.stdout.splitlines()[-1].endswith("4 need the ledger, which a copy lacks")
     assert drawn.exit_code == 0, drawn.stderr
     here = sorted(path.read_bytes() for path in output.glob(f"{SUBSETS[0]}/batch_0000/*.mp4"))
     assert sorted(path.read_bytes() for path in tmp_path.glob("drawn/report/media/batch_0000/*.mp4")) == here

@@ -9,6 +9,7 @@ from project import PROJECT
 
 pytest.importorskip("torch", reason="needs the extra train")
 
+from dataset_upload.console.options import result_settings
 from dataset_upload.errors import UsageError
 from reward_model.config import TrainConfig, parse_config
 from reward_model.train import main
@@ -56,11 +57,27 @@ def test_a_wrong_option_is_named_with_its_cure(arguments: list[str], message: st
     assert message in str(caught.value)
 
 
+def test_a_run_may_go_on_with_other_values_of_these_only() -> None:
+    config = TrainConfig()
+    free = {
+        f"{section}.{name}"
+        for section, options in vars(config).items()
+        for name in vars(options)
+        if name not in result_settings(options)
+    }
+    assert free == {
+        *("dataset.dataset_path", "dataset.encoder", "dataset.feature_cache"),
+        *("training.output_dir", "training.resume", "training.tracker"),
+        *("training.log_every", "training.evaluate_every", "training.checkpoint_every"),
+        "evaluation.max_trajectories",
+    }
+
+
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [
         ("training: {stepz: 3}", "--config_path: training.stepz: no such option; did you mean --training.steps?"),
-        ("training: 3", "--training: '3' is no mapping of options"),
+        ("training: 3", "--training: '3' is not a mapping of options"),
         ("training: {", "config.yaml is not valid YAML"),
     ],
 )

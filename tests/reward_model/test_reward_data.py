@@ -135,13 +135,13 @@ def test_a_dataset_without_a_card_is_found_by_its_tables(root: Path, tmp_path: P
 )
 def test_a_card_of_another_kind_is_refused_in_one_line(tmp_path: Path, header: str) -> None:
     (tmp_path / "README.md").write_text(f"---\n{header}\n---\n")
-    with pytest.raises(UsageError, match=r"README\.md is no dataset card that can be read") as error:
+    with pytest.raises(UsageError, match=r"README\.md is not a dataset card that can be read") as error:
         load_rows(f"{tmp_path}/a")
     assert "\n" not in str(error.value)
 
 
 def test_a_path_that_names_nothing_is_refused_with_what_there_is(root: Path) -> None:
-    with pytest.raises(UsageError, match=r"droid is no dataset.*has egodex_a, egodex_b, other; convert one with"):
+    with pytest.raises(UsageError, match=r"droid is not a dataset.*has egodex_a, egodex_b, other; convert one with"):
         load_rows(f"{root}/droid")
 
 

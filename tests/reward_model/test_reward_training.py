@@ -116,7 +116,7 @@ def test_the_printed_commands_train_and_judge_after_the_demo_conversion(
 
     assert "egodex_dataset/egodex names a family: egodex_test" in said
     assert re.search(r"Dataset egodex_test: \d+ trajectories", said)
-    assert "Encoder: effnet_lite0, for facebook/dinov2-small is neither in the cache nor to be had" in said
+    assert "Encoder: effnet_lite0, for facebook/dinov2-small is neither in the cache nor available" in said
     assert re.search(r"Computing on 1 CPU process\(es\) of \d+ thread\(s\) in float32 \(bfloat16 is for GPUs\)", said)
     assert "one process, so nothing is sharded" in said
 

@@ -118,7 +118,7 @@ def test_an_archive_without_episodes_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_whole_archive_is_refused(tmp_path: Path, kept: int) -> None:
     path = write_zip(tmp_path / "test.zip", PAIR)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UsageError, match="no whole zip archive"):
+    with pytest.raises(UsageError, match="not a complete zip archive"):
         list_episodes(str(path))
 
 
@@ -425,5 +425,5 @@ def test_sources_that_are_none_are_refused(paths: Any, says: str) -> None:
 
 
 def test_an_unknown_part_of_egodex_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"egodex://part9 is no part of EgoDex; the parts are test, part1, .*extra"):
+    with pytest.raises(UsageError, match=r"egodex://part9 is not a part of EgoDex; the parts are test, part1, .*extra"):
         list_episodes("egodex://part9")

@@ -248,4 +248,4 @@ def test_a_row_leads_nowhere_but_into_the_source(
 ) -> None:
     change_first_row(copy, lambda row: row.update(source="../secret/0", part="/"))
     failed = failures(compare(copy, mini.path, capsys, exit_code=1))
-    assert "'../secret/0' is no episode" in failed["source_read"][0]
+    assert "'../secret/0' is not an EgoDex episode" in failed["source_read"][0]

@@ -305,7 +305,7 @@ def test_clips_outside_the_sample_are_not_decoded(copy: Copy, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere is no folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME"),
+        (["nowhere"], "nowhere is not a folder; give the output_dir of a finished run, or a Hub repo OWNER/NAME"),
         (["."], ". holds no dataset; give the output_dir of a finished run"),
         ([".", "--sample_size", "few"], "--sample_size: 'few' must be a number from 1 on, or all"),
         ([], "FOLDER: missing; --help explains"),
@@ -367,5 +367,5 @@ def test_a_hub_repo_that_cannot_be_had_is_wrong_usage(
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     monkeypatch.chdir(tmp_path)
     assert main(["someone/egodex"]) == 2
-    message = "Error: someone/egodex is no folder, and cannot be had from the Hub either: no such repo\n"
+    message = "Error: someone/egodex is not a folder, and cannot be downloaded from the Hub either: no such repo\n"
     assert capsys.readouterr().err == message

@@ -16,7 +16,7 @@ from dataset_upload.video.scaling import shrink, shrink_with_numpy
 
 Plane = NDArray[np.uint8]
 
-needs_numba = pytest.mark.skipif(scaling._kernel() is None, reason="Numba cannot be had here")
+needs_numba = pytest.mark.skipif(scaling._kernel() is None, reason="Numba is not available here")
 
 
 def noise(height: int, width: int, seed: int = 0) -> Plane:

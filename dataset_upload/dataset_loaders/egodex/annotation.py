@@ -195,7 +195,7 @@ class Annotation:
 
     def _decode(self, value: Any, attribute: str) -> str:
         if not isinstance(value, str | bytes | int):
-            raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is no text")
+            raise self._error(Reason.UNREADABLE_HDF5, f"attribute '{attribute}' is not text")
         try:
             text = value.decode() if isinstance(value, bytes) else str(value)
             text.encode()  # h5py passes bytes that are not UTF-8 on as lone surrogates
@@ -208,7 +208,7 @@ class Annotation:
         dataset = self._object(path)
         if dataset is None or isinstance(dataset, _Dataset):
             return dataset
-        raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
+        raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is not an array of floating-point numbers")
 
     def _object(self, path: str) -> h5py.h5g.GroupID | _Dataset | None:
         """A group, or a dataset of numbers that lies in this file; opened once. None where there is neither."""
@@ -231,7 +231,7 @@ class Annotation:
         """Where and how a dataset is stored. Raises EpisodeError where it must not be read."""
         number = dataset.get_type() if isinstance(dataset, h5py.h5d.DatasetID) else None
         if number is None or number.get_class() != h5py.h5t.FLOAT:
-            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is no array of floating-point numbers")
+            raise self._error(Reason.UNREADABLE_HDF5, f"'{path}' is not an array of floating-point numbers")
         offset = dataset.get_offset()
         if offset is not None and number == h5py.h5t.IEEE_F32LE and sys.byteorder == "little":
             return _Dataset(dataset, dataset.shape, offset, None)

@@ -17,7 +17,7 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
-from dataset_upload.errors import EpisodeError, Reason, UsageError
+from dataset_upload.errors import EpisodeError, Reason, UsageError, naming_argument
 from dataset_upload.natural_order import natural_key
 from dataset_upload.storage.byte_source import open_source
 from dataset_upload.storage.deadline import within
@@ -73,6 +73,7 @@ class EpisodeFiles(NamedTuple):
     open_mp4: Callable[[], BinaryIO]
 
 
+@naming_argument("dataset_path")
 def list_episodes(dataset_path: str | Sequence[str]) -> list[Episode]:
     """List the episodes of a source in natural order (task, then 0, 1, 2, … 10), opening none of them.
 
@@ -93,7 +94,7 @@ def list_episodes(dataset_path: str | Sequence[str]) -> list[Episode]:
     for location in _expand([dataset_path] if isinstance(dataset_path, str) else dataset_path):
         part, files = _list_source(location)
         if part in locations:
-            raise UsageError(f"--dataset.dataset_path: {locations[part]} and {location} both hold a part named {part}")
+            raise UsageError(f"{locations[part]} and {location} both hold a part named {part}")
         locations[part] = location
         episodes += _episodes(part, files, key_prefix=f"{part}/")
     return episodes
@@ -104,6 +105,7 @@ def names_several(dataset_path: str | Sequence[str]) -> bool:
     return not isinstance(dataset_path, str) or _is_glob(dataset_path)
 
 
+@naming_argument("dataset_path")
 def local_sources(dataset_path: str | Sequence[str]) -> list[Path]:
     """The folders and zips on this machine that `dataset_path` means. Raises UsageError if a glob means nothing."""
     locations = _expand([dataset_path] if isinstance(dataset_path, str) else dataset_path)
@@ -212,12 +214,12 @@ def _expand(paths: Sequence[str]) -> list[str]:
         if _is_glob(path):
             matches = sorted(glob.glob(os.path.expanduser(path)), key=natural_key)
             if not matches:
-                raise UsageError(f"--dataset.dataset_path: nothing matches {path}")
+                raise UsageError(f"nothing matches {path}")
             locations += map(_location, matches)
         else:
             locations.append(_location(path))
     if not locations:
-        raise UsageError("--dataset.dataset_path: name at least one folder or zip")
+        raise UsageError("name at least one folder or zip")
     return locations
 
 
@@ -228,14 +230,14 @@ def _is_glob(path: str) -> bool:
 def _location(path: str) -> str:
     """An absolute path, or a URL that can be opened."""
     if not path:
-        raise UsageError("--dataset.dataset_path: needs a folder, a zip or a URL, not nothing")
+        raise UsageError("needs a folder, a zip or a URL, not nothing")
     if "://" not in path:
         return os.path.abspath(os.path.expanduser(path))
     if not path.startswith("egodex://"):
         return path
     part = path.removeprefix("egodex://")
     if part not in PARTS:
-        raise UsageError(f"--dataset.dataset_path: {path} is no part of EgoDex; the parts are {', '.join(PARTS)}")
+        raise UsageError(f"{path} is not a part of EgoDex; the parts are {', '.join(PARTS)}")
     return f"{os.environ.get('EGODEX_BASE_URL', _BASE_URL).rstrip('/')}/{part}.zip"
 
 
@@ -267,20 +269,16 @@ def _list_source(location: str) -> tuple[str, list[_ListedFile]]:
         try:
             return within(LISTING_S, partial(_list_zip, location))
         except TimeoutError as error:
-            raise UsageError(
-                f"--dataset.dataset_path: listing {location} was {error}; download the archive and give its path"
-            ) from None
+            raise UsageError(f"listing {location} was {error}; download the archive and give its path") from None
     if os.path.isfile(location):
         return _list_zip(location)
     if not os.path.exists(location):
-        raise UsageError(
-            f"--dataset.dataset_path: {location} does not exist; give the folder or the zip of an EgoDex part"
-        )
+        raise UsageError(f"{location} does not exist; give the folder or the zip of an EgoDex part")
     try:
         root = _find_root(Path(location))
         return root.name, [file for task in _subfolders(root) for file in _task_files(task)]
     except OSError as error:
-        raise UsageError(f"--dataset.dataset_path: cannot list {error.filename}: {error.strerror}") from error
+        raise UsageError(f"cannot list {error.filename}: {error.strerror}") from error
 
 
 def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
@@ -293,21 +291,17 @@ def _list_zip(location: str) -> tuple[str, list[_ListedFile]]:
             files.append(_ListedFile(folders[-1], stem, suffix, member))
             roots.add("/".join(folders[:-1]))
     if not files:
-        raise UsageError(f"--dataset.dataset_path: no <task>/<n>.hdf5 or <n>.mp4 in {source.shown}")
+        raise UsageError(f"no <task>/<n>.hdf5 or <n>.mp4 in {source.redacted_location}")
     if len(roots) > 1:
         names = ", ".join(sorted(root or "." for root in roots))
-        raise UsageError(
-            f"--dataset.dataset_path: {source.shown} holds several parts ({names}); unpack it and give one"
-        )
-    return PurePosixPath(roots.pop()).name or PurePosixPath(source.shown).stem, files
+        raise UsageError(f"{source.redacted_location} holds several parts ({names}); unpack it and give one")
+    return PurePosixPath(roots.pop()).name or PurePosixPath(source.redacted_location).stem, files
 
 
 def _find_root(path: Path) -> Path:
     """The folder whose children are task folders."""
     if _has_episodes(path):
-        raise UsageError(
-            f"--dataset.dataset_path: {path} is a single task's folder; give the part's folder around it, {path.parent}"
-        )
+        raise UsageError(f"{path} is a single task's folder; give the part's folder around it, {path.parent}")
     folders = _subfolders(path)
     if any(_has_episodes(folder) for folder in folders):
         return path
@@ -316,10 +310,8 @@ def _find_root(path: Path) -> Path:
         return parts[0]
     if parts:
         names = ", ".join(sorted(part.name for part in parts))
-        raise UsageError(f"--dataset.dataset_path: {path} holds several parts ({names}); give one of them")
-    raise UsageError(
-        f"--dataset.dataset_path: no <task>/<n>.hdf5 or <n>.mp4 below {path}; give the folder of one EgoDex part"
-    )
+        raise UsageError(f"{path} holds several parts ({names}); give one of them")
+    raise UsageError(f"no <task>/<n>.hdf5 or <n>.mp4 below {path}; give the folder of one EgoDex part")
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -60,7 +60,7 @@ def get_egodex_iterator(
         actions: parts of an action: "hands", "fingertips", "camera".
 
     Raises:
-        UsageError: nothing can be read there, it holds no episode, or an argument makes no sense.
+        UsageError: nothing can be read there, it holds no episode, or an argument makes no sense; `argument` names it.
         StoppedError: while iterating, an archive has changed.
 
     Example:
@@ -71,8 +71,8 @@ def get_egodex_iterator(
     """
     unknown = set(actions) - set(PARTS)
     if unknown or not actions:
-        raise UsageError(f"actions: {sorted(actions)} must be one or more of {', '.join(PARTS)}")
+        raise UsageError(f"{sorted(actions)} must be one or more of {', '.join(PARTS)}", "actions")
     if max_trajectories is not None and max_trajectories != -1 and max_trajectories < 1:
-        raise UsageError(f"max_trajectories: {max_trajectories} must be at least 1, or -1 for all")
+        raise UsageError(f"{max_trajectories} must be at least 1, or -1 for all", "max_trajectories")
     path = os.fspath(dataset_path) if isinstance(dataset_path, str | os.PathLike) else tuple(dataset_path)
     return EgoDexIterator(EgoDexLoader(path, dataset_name, tuple(actions)), max_trajectories)

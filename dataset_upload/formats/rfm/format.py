@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_upload.about import About
-from dataset_upload.config import GenerateConfig, HubConfig, result_settings
+from dataset_upload.config import GenerateConfig, HubConfig
+from dataset_upload.console.options import result_settings
 from dataset_upload.dataset_folder import LEDGER, LOCK, WORK
 from dataset_upload.formats.rfm import card
 from dataset_upload.formats.rfm.layout import CONVERSION, is_dataset
@@ -38,7 +39,7 @@ class RfmFormat:
         card.check_dataset_card(folder)
 
     def check_ready(self) -> None:
-        """Raises UsageError where the sentence model's weights are not to be had."""
+        """Raises UsageError where the sentence model's weights are not available."""
         from dataset_upload.language import check_model
 
         check_model()

@@ -81,7 +81,9 @@ def _tables_for_the_hub(folder: Path, repo_id: str, options: HubConfig, target: 
     elif options.viewer_video and use_video:
         write_viewer_tables(folder, target, repo_id=repo_id)
     elif options.viewer_video:
-        raise UsageError(f"--hub.viewer_video: the clips of {folder} are no videos; --hub.packed=true shows JPEGs, too")
+        raise UsageError(
+            f"--hub.viewer_video: the clips of {folder} are not videos; --hub.packed=true shows JPEGs, too"
+        )
     elif has_frames_video(folder):
         write_tables_without_frames_video(folder, target)
     return {f"{folder.name}/{shard.name}": shard for shard in shards(target)}

@@ -127,7 +127,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(UsageError) as error:
         listed(path)
     message = str(error.value)
-    assert message.startswith("--dataset.dataset_path: ") and "\n" not in message
+    assert message.startswith("dataset_path: ") and "\n" not in message
     return message
 
 
@@ -137,7 +137,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     tree(tmp_path, "test.zip")
-    assert f"{tmp_path}/test.zip is no whole zip archive" in refusal(tmp_path / "test.zip")
+    assert f"{tmp_path}/test.zip is not a complete zip archive" in refusal(tmp_path / "test.zip")
 
 
 def test_a_folder_without_an_episode_is_refused(tmp_path: Path) -> None:
@@ -735,8 +735,10 @@ def test_arguments_that_make_no_sense_are_refused(mini: MiniEgoDex, arguments: d
 
 
 def test_a_wrong_folder_is_refused_before_the_first_trajectory(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError) as error:
         get_egodex_iterator(str(tmp_path / "nowhere"))
+    says = f"{tmp_path}/nowhere does not exist; give the folder or the zip of an EgoDex part"
+    assert str(error.value) == f"dataset_path: {says}"
 
 
 # Real episodes ---------------------------------------------------------------------------------------------

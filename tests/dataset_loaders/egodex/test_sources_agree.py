@@ -71,7 +71,7 @@ def nginx(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module", autouse=True)
 def sentence_model() -> None:
-    """The sentence model, loaded once; skips where it is not to be had."""
+    """The sentence model, loaded once; skips where it is not available."""
     try:
         check_model()
     except UsageError as error:

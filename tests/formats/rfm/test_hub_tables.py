@@ -101,7 +101,7 @@ def test_packed_tables_hold_clips_of_jpegs_too(hub: HubServer, client: Client, t
     _, feature, _ = client.evaluate(LOADED)
     assert feature.startswith("List(Image(")
     refused = client.push(output / NAME, "--hub.viewer_video=true")
-    assert refused.exit_code == 2 and "are no videos" in refused.last_line
+    assert refused.exit_code == 2 and "are not videos" in refused.last_line
 
 
 def test_packing_and_pointing_contradict_each_other(client: Client, output: Path) -> None:
