@@ -16,11 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 from hub_client import Client, copy_of_converted
 from hub_server import HubServer
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from project import PROJECT, REAL_SAMPLE
 
 from dataset_upload.language import LanguageModelError, find_model_files
 from dataset_upload.mini_egodex.part import EpisodeRecord, make_mini_egodex
+
+# However slow the machine is, or busy with other tests: that fails none.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # A shell that starts the tests in the background ignores Ctrl-C for all of them; the commands under test must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)

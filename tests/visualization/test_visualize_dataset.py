@@ -15,6 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+pytest.importorskip("matplotlib", reason="needs the extra viz")
+pytest.importorskip("rerun", reason="needs the extra rerun")
+
 from conftest import Convert, Dataset, MiniEgoDex
 from PIL import Image
 from rerun.chunk import RrdReader
