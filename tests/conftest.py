@@ -13,7 +13,12 @@ from dataset_reader import Dataset
 from drawn_egodex import MiniEgoDex, draw_mini_egodex
 from hub_client import Client, copy_of_converted
 from hub_server import HubServer
+from hypothesis import HealthCheck, settings
 from project import REAL_SAMPLE
+
+# However slow the machine is, or busy with other tests: that fails none.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # A shell that starts the tests in the background ignores Ctrl-C for all of them; the commands under test must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -128,7 +128,7 @@ def test_an_archive_that_is_compressed_in_another_way_is_refused(tmp_path: Path,
         list_episodes(str(write_zip(tmp_path / "test.zip", PAIR, method)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(position=st.integers(0, 10**6), byte=st.integers(0, 255))
 def test_no_damage_ends_in_anything_but_a_named_error(position: int, byte: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -150,7 +150,7 @@ def test_what_is_too_large_for_memory_waits_in_a_file(
 RANGES = st.lists(st.tuples(st.integers(0, 900_000), st.integers(0, 300_000)), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(announced=RANGES, read=RANGES)
 def test_any_reads_give_what_lies_there(announced: list[tuple[int, int]], read: list[tuple[int, int]]) -> None:
     content = np.random.default_rng(1).bytes(1_000_000)

@@ -17,7 +17,7 @@ import av
 import commands
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from video_streams import FPS, SMALL, Packet, encode, packets, pixels, plain_decode, read_number, remux, replace_boxes
 
@@ -233,7 +233,7 @@ def test_frames_come_in_the_order_in_which_they_were_drawn(video_of: Callable[[s
     assert [read_number(frame) for frame in video.decode(wanted)] == list(wanted)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     count=st.integers(1, 30),
     gop=st.integers(1, 40),

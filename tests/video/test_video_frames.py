@@ -97,7 +97,7 @@ def test_reversed(frames: VideoFrames, plain: NDArray[np.uint8]) -> None:
 _bounds = st.none() | st.integers(-COUNT - 3, COUNT + 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(start=_bounds, stop=_bounds, step=st.none() | st.integers(-9, 9).filter(bool), again=_bounds)
 def test_slices_are_those_of_a_list(start: int | None, stop: int | None, step: int | None, again: int | None) -> None:
     frames = _simple_frames()

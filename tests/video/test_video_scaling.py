@@ -100,7 +100,7 @@ def test_a_plane_beyond_what_32_bits_can_sum_up_is_averaged() -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_averages_are_rounded_once(data: st.DataObject) -> None:
     """Against fractions, which know no error of their own."""
     height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
@@ -128,7 +128,7 @@ def test_numba_is_used_where_it_can_be_imported() -> None:
 
 @needs_numba
 @given(st.data(), st.booleans(), st.integers(0, 1000))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_numba_and_numpy_give_the_same_bytes(data: st.DataObject, interleaved: bool, seed: int) -> None:
     source = data.draw(_sides), data.draw(_sides)
     target = data.draw(st.integers(1, source[0])), data.draw(st.integers(1, source[1]))
@@ -165,7 +165,6 @@ def test_nothing_but_the_target_is_written(interleaved: bool) -> None:
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
-@settings(deadline=None)
 def test_weights_of_each_target_sample_sum_to_one(one: int, other: int) -> None:
     source, target = max(one, other), min(one, other)
     shares = scaling._shares(source, target)

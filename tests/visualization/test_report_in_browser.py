@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("matplotlib", reason="needs the extra viz")
+
 from dataset_reader import Dataset
 from PIL import Image
 from selenium import webdriver

@@ -15,6 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+pytest.importorskip("matplotlib", reason="needs the extra viz")
+pytest.importorskip("rerun", reason="needs the extra rerun")
+
 from conversions import convert
 from dataset_reader import Dataset
 from drawn_egodex import MiniEgoDex
