@@ -11,8 +11,8 @@ sums follow the hours for a part and for all of EgoDex on a number of cores, and
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
-import pickle
 import statistics
 import tempfile
 import time
@@ -91,9 +91,10 @@ def time_worker(job: Job, loader: EgoDexLoader, folder: Path, text: str) -> Stop
 def time_parent(job: Job, convert: Conversion, writer: RfmWriter, ledger: Ledger) -> Stopwatch:
     """What the main process does with a worker's result."""
     watch = Stopwatch()
-    sent = pickle.dumps(convert(job))
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    theirs.send(convert(job))
     with watch.stage("receive a piece, put it into its place"):
-        piece = pickle.loads(sent)
+        piece = ours.recv()
         writer.place(job, piece)
     with watch.stage("enter it in the ledger"):
         ledger.append(Entry.of_piece(job, piece))

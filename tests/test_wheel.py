@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import commands
 import pytest
 from archives import pack
 from dataset_reader import Dataset
@@ -71,8 +72,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def installed(environment: Path, tmp_path: Path, command_environment: Mapping[str, str]) -> Installed:
-    return Installed(environment, tmp_path, command_environment)
+def installed(environment: Path, tmp_path: Path) -> Installed:
+    return Installed(environment, tmp_path, commands.environment())
 
 
 @pytest.fixture

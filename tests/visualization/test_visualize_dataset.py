@@ -386,5 +386,5 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
     assert main([str(converted.output_dir), "--out", str(tmp_path), *options]) == 2
     assert capsys.readouterr().err == (
         f"Error: {module} is not installed; start with uv run --extra {extra}, "
-        f"or pip install '.[{extra}]' in the checkout\n"
+        f"or pip install '.[{extra}]' in the checkout, or 'FILE.whl[{extra}]'\n"
     )

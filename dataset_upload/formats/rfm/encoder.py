@@ -99,7 +99,12 @@ class RfmEncoder:
 
     def _write_record(self, row: pa.RecordBatch, name: str) -> Path:
         path = self.incoming / name
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, row.schema) as ipc:
+        buffer = pa.BufferOutputStream()
+        with pa.ipc.new_file(buffer, row.schema) as ipc:
             ipc.write_batch(row)
+        try:
+            path.write_bytes(buffer.getvalue())
+        except OSError as error:  # of a full disk, which names no file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         flush_media(path)
         return path
