@@ -22,7 +22,8 @@ from dataset_upload.errors import UsageError
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from dataset_upload.formats.finished_dataset import FinishedDataset, StoredTrajectory
+    from dataset_upload.formats.finished_dataset import FinishedDataset
+from dataset_upload.stored_trajectory import StoredTrajectory
 
 
 @command("not everything is drawn")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_upload.formats.finished_dataset import SIDES, Array, StoredTrajectory
-from dataset_upload.visualization.skeleton import hand_pixels
+from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory
+from dataset_upload.video.projection import hand_pixels
 
 JUMP_SPEED = 3.0  # metres a second between kept frames: working hands seldom pass 2, a tracker that slips does
 STILL_RADIUS = 0.005  # metres: a wrist that stays in so small a ball rests, or its tracking is frozen

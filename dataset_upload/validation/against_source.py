@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.console.progress import progress
-from dataset_upload.formats.finished_dataset import FinishedDataset, StoredTrajectory
+from dataset_upload.formats.finished_dataset import FinishedDataset
+from dataset_upload.stored_trajectory import StoredTrajectory
 from dataset_upload.validation.findings import Finding, describe
 from dataset_upload.validation.source_files import SourceFiles
 from dataset_upload.validation.source_pictures import SourceVideo, compare_pictures, placement

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from dataset_upload.formats.finished_dataset import StoredTrajectory
+from dataset_upload.stored_trajectory import StoredTrajectory
 from dataset_upload.visualization.overlay import overlays
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 

@@ -9,16 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dataset_upload.formats.finished_dataset import Array, StoredTrajectory
+from dataset_upload.stored_trajectory import Array, StoredTrajectory
 from dataset_upload.video.encoding import write_rgb_mp4
-from dataset_upload.visualization.skeleton import (
-    FINGERS,
-    FINGERTIPS,
-    LEFT_RGB,
-    RIGHT_RGB,
-    hand_pixels,
-    true_aspect,
-)
+from dataset_upload.video.projection import hand_pixels, true_aspect
+from dataset_upload.visualization.skeleton import FINGERS, FINGERTIPS, LEFT_RGB, RIGHT_RGB
 
 VIDEO_HEIGHT = 360
 _CRF = 20

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dataset_upload.formats.finished_dataset import SIDES, StoredTrajectory
 from dataset_upload.quality.measures import speeds
+from dataset_upload.stored_trajectory import SIDES, StoredTrajectory
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 
 _COLOURS = [tuple(value / 255 for value in rgb) for rgb in (LEFT_RGB, RIGHT_RGB)]

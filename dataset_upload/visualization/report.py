@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.errors import one_line
-from dataset_upload.formats.finished_dataset import Array, FinishedDataset, StoredTrajectory
+from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.quality import measures
 from dataset_upload.storage.whole_file import write_whole
+from dataset_upload.stored_trajectory import Array, StoredTrajectory
 from dataset_upload.video.encoding import write_rgb_mp4
+from dataset_upload.video.projection import hand_pixels, true_aspect
 from dataset_upload.visualization.overlay import draw_hands
-from dataset_upload.visualization.skeleton import hand_pixels, true_aspect
 
 _PAGE = Path(__file__).parent / "page"
 _SCRIPTS = ("charts.js", "player.js", "report.js")

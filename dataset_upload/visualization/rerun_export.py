@@ -8,8 +8,8 @@ import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 
-from dataset_upload.formats.finished_dataset import SIDES, StoredTrajectory
 from dataset_upload.quality.measures import speeds
+from dataset_upload.stored_trajectory import SIDES, StoredTrajectory
 from dataset_upload.visualization.skeleton import FINGERS, LEFT_RGB, RIGHT_RGB
 
 TIMELINE = "time"

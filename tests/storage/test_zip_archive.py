@@ -27,7 +27,7 @@ from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 from dataset_upload.jobs import Job
 from dataset_upload.storage import byte_source
 from dataset_upload.storage.zip_archive import ZipMember
-from dataset_upload.video.decoding import VideoFrames
+from dataset_upload.video.frames import VideoFrames
 
 BOTH_METHODS = pytest.mark.parametrize("method", [STORED, DEFLATED], ids=["stored", "deflated"])
 PAIR = {"test/fold/0.hdf5": b"poses" * 2000, "test/fold/0.mp4": bytes(range(256)) * 300}

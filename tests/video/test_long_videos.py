@@ -23,7 +23,7 @@ from dataset_upload.dataset_loaders.egodex.archive import EpisodeFiles, list_epi
 from dataset_upload.errors import EpisodeError, StoppedError
 from dataset_upload.storage.byte_source import ByteSource
 from dataset_upload.storage.sparse_file import FetchedRanges, SparseFile
-from dataset_upload.video.decoding import VideoFrames
+from dataset_upload.video.frames import VideoFrames
 from dataset_upload.video.sampling import sample_indices
 
 NUM_FRAMES = 1800

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from video_streams import FPS, SMALL, encode
 
 from dataset_upload.errors import EpisodeError, Reason
-from dataset_upload.video.decoding import Video, VideoFrames
+from dataset_upload.video.decoding import Video
+from dataset_upload.video.frames import VideoFrames
 
 COUNT = 40
 NAME = "task/0.mp4"

@@ -25,8 +25,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from dataset_upload.formats.finished_dataset import open_dataset
 from dataset_upload.mini_egodex.part import read_frame_number
+from dataset_upload.video.projection import hand_pixels
 from dataset_upload.visualization.report import build_report, render_page
-from dataset_upload.visualization.skeleton import hand_pixels
 
 _FLAGS = (
     "--headless",

@@ -25,22 +25,16 @@ from drawn_egodex import MiniEgoDex
 from PIL import Image
 from rerun.chunk import RrdReader
 
-from dataset_upload.formats.finished_dataset import Array, FinishedDataset, open_dataset
+from dataset_upload.formats.finished_dataset import FinishedDataset, open_dataset
 from dataset_upload.formats.rfm.finished_dataset import RfmTrajectory
 from dataset_upload.ledger import Entry
 from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
 from dataset_upload.quality.measures import measure, speeds
+from dataset_upload.stored_trajectory import Array
+from dataset_upload.video.projection import hand_pixels, project, true_aspect
 from dataset_upload.visualization.overlay import draw_hands, overlays
 from dataset_upload.visualization.report import build_report, describe, render_page
-from dataset_upload.visualization.skeleton import (
-    FINGERS,
-    FINGERTIPS,
-    LEFT_RGB,
-    RIGHT_RGB,
-    hand_pixels,
-    project,
-    true_aspect,
-)
+from dataset_upload.visualization.skeleton import FINGERS, FINGERTIPS, LEFT_RGB, RIGHT_RGB
 from dataset_upload.visualize_dataset import main
 
 

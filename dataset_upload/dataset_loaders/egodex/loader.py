@@ -23,7 +23,7 @@ from dataset_upload.dataset_loaders.egodex.joints import CONFIDENCE_JOINTS, HAND
 from dataset_upload.errors import EpisodeError, Reason, one_line
 from dataset_upload.storage.byte_source import take_fetched_bytes
 from dataset_upload.trajectory import Trajectory
-from dataset_upload.video.decoding import VideoFrames
+from dataset_upload.video.frames import VideoFrames
 
 Poses = NDArray[np.float32]
 

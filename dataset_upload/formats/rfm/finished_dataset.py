@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataset_upload.dataset_folder import LEDGER, has_been_written
-from dataset_upload.formats.finished_dataset import SIDES, Array
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
 from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
+from dataset_upload.stored_trajectory import SIDES, Array
 from dataset_upload.video.plain_decoding import decode_clip
 
 NUM_JOINTS = 25

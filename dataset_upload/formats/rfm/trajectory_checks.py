@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset_upload.formats.finished_dataset import SIDES, Array
 from dataset_upload.formats.rfm.finished_dataset import NUM_JOINTS, RfmDataset, RfmTrajectory
+from dataset_upload.stored_trajectory import SIDES, Array
 from dataset_upload.video.clip_facts import ClipFacts, read_clip
 
 _ROTATION_TOLERANCE = 1e-3  # by how much R^T R may differ from the identity, and a last row from 0 0 0 1
