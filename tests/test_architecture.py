@@ -1,4 +1,4 @@
-"""The rules of ARCHITECTURE.md that reading the code can check: imports point down, files stay short, nothing is twice."""
+"""The rules of ARCHITECTURE.md that reading the code can check: imports point down, short files, nothing twice."""
 
 from __future__ import annotations
 
