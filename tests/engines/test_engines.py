@@ -1,4 +1,4 @@
-"""Conversion here or in other processes does the same, and a job that goes wrong in whatever way costs only itself."""
+"""Worker processes that die, hang, or cannot start, and what that costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,59 +42,6 @@ def all_done_but(listed: list[Doing], *names: str) -> dict[str, str]:
 @pytest.fixture
 def do(tmp_path: Path) -> Do:
     return Do(tmp_path / "attempts")
-
-
-# Every engine ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("workers", [0, 1, 2, 4, -1])
-def test_every_job_is_done_once(do: Do, workers: int) -> None:
-    listed = jobs(20)
-    assert run(do, listed, workers) == all_done_but(listed)
-    assert sorted(attempt.name for attempt in do.attempts()) == sorted(job.name for job in listed)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(
-    ("act", "reason", "message"),
-    [
-        ("fail", Reason.NAN_POSES, "it holds NaN"),
-        ("raise", Reason.UNEXPECTED, "ZeroDivisionError: by zero"),
-        ("use all memory", Reason.OUT_OF_MEMORY, "out of memory"),
-    ],
-)
-def test_a_job_that_raises_costs_only_itself(do: Do, workers: int, act: str, reason: Reason, message: str) -> None:
-    listed = jobs(6, Doing("bad", act))
-    outcomes = run(do, listed, workers)
-    error = outcomes.pop("bad")
-    assert isinstance(error, EpisodeError)
-    assert error.reason is reason
-    assert message in str(error)
-    assert "\n" not in str(error)
-    assert outcomes == all_done_but(listed, "bad")
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_what_stops_one_job_for_want_of_disk_space_stops_all(do: Do, workers: int) -> None:
-    with pytest.raises(StoppedError, match="the disk is full"):
-        run(do, jobs(2000, Doing("bad", "stop")), workers)
-    assert len(do.attempts()) < 1000
-
-
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_jobs_are_taken_only_a_few_ahead_of_the_work(do: Do, workers: int) -> None:
-    taken = finished = 0
-
-    def source() -> Iterator[Doing]:
-        nonlocal taken
-        for job in jobs(30):
-            taken += 1
-            assert taken - finished <= 2 * max(workers, 1) + 1
-            yield job
-
-    for _ in find_engine("processes", workers)(do, source(), num_workers=workers, timeout_s=60):
-        finished += 1
-    assert taken == finished == 30
 
 
 # Workers that die or hang -----------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""What every engine does alike, the one that a newcomer would write included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from misbehaving import Do, Doing
+
+from dataset_upload.engines import ENGINES, Engine, find_engine
+from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
+
+TOY = "toy_engine:run_in_threads"
+WORKERS = [("here", 0), ("processes", 0), ("processes", 1), ("processes", 2), ("processes", -1), ("toy", 1), ("toy", 3)]
+
+
+@pytest.fixture
+def do(tmp_path: Path) -> Do:
+    return Do(tmp_path / "attempts")
+
+
+@pytest.fixture(params=WORKERS, ids=lambda param: f"{param[0]}-{param[1]}")
+def workers(request: pytest.FixtureRequest) -> int:
+    number: int = request.param[1]
+    return number
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, workers: int, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setitem(ENGINES, "toy", TOY)
+    name: str = request.node.callspec.params["workers"][0]
+    return find_engine(name, workers)
+
+
+def jobs(count: int, *misbehaving: Doing) -> list[Doing]:
+    """`count` jobs, among which those that misbehave stand as the second, fourth, …"""
+    listed = [Doing(f"job{number}") for number in range(count)]
+    for position, job in enumerate(misbehaving):
+        listed[2 * position + 1] = job
+    return listed
+
+
+def run(engine: Engine, do: Do, listed: list[Doing], workers: int) -> dict[str, str | EpisodeError]:
+    """What became of each job; fails if one is missing or comes twice."""
+    outcomes = list(engine(do, listed, num_workers=workers, timeout_s=60))
+    assert sorted(job.name for job, _ in outcomes) == sorted(job.name for job in listed)
+    return {job.name: outcome for job, outcome in outcomes}
+
+
+def all_done_but(listed: list[Doing], *names: str) -> dict[str, str]:
+    return {job.name: f"{job.name} done" for job in listed if job.name not in names}
+
+
+def test_every_job_is_done_once(engine: Engine, do: Do, workers: int) -> None:
+    listed = jobs(20)
+    assert run(engine, do, listed, workers) == all_done_but(listed)
+    assert sorted(attempt.name for attempt in do.attempts()) == sorted(job.name for job in listed)
+
+
+def test_no_jobs_are_no_work(engine: Engine, do: Do, workers: int) -> None:
+    assert run(engine, do, [], workers) == {}
+
+
+@pytest.mark.parametrize(
+    ("act", "reason", "message"),
+    [
+        ("fail", Reason.NAN_POSES, "it holds NaN"),
+        ("raise", Reason.UNEXPECTED, "ZeroDivisionError: by zero"),
+        ("use all memory", Reason.OUT_OF_MEMORY, "out of memory"),
+    ],
+)
+def test_a_job_that_raises_costs_only_itself(
+    engine: Engine, do: Do, workers: int, act: str, reason: Reason, message: str
+) -> None:
+    listed = jobs(6, Doing("bad", act))
+    outcomes = run(engine, do, listed, workers)
+    error = outcomes.pop("bad")
+    assert isinstance(error, EpisodeError)
+    assert error.reason is reason
+    assert message in str(error)
+    assert "\n" not in str(error)
+    assert outcomes == all_done_but(listed, "bad")
+
+
+def test_what_stops_one_job_for_want_of_disk_space_stops_all(engine: Engine, do: Do, workers: int) -> None:
+    with pytest.raises(StoppedError, match="the disk is full"):
+        run(engine, do, jobs(2000, Doing("bad", "stop")), workers)
+    assert len(do.attempts()) < 1000
+
+
+def test_jobs_are_taken_only_a_few_ahead_of_the_work(engine: Engine, do: Do, workers: int) -> None:
+    taken = finished = 0
+
+    def source() -> Iterator[Doing]:
+        nonlocal taken
+        for job in jobs(30):
+            taken += 1
+            assert workers < 0 or taken - finished <= 2 * max(workers, 1) + 1
+            yield job
+
+    for _ in engine(do, source(), num_workers=workers, timeout_s=60):
+        finished += 1
+    assert taken == finished == 30
+
+
+def test_closing_ends_the_work(engine: Engine, do: Do, workers: int) -> None:
+    outcomes = engine(do, jobs(2000), num_workers=workers, timeout_s=60)
+    next(outcomes)
+    outcomes.close()
+    assert len(do.attempts()) < 1000
+
+
+def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match=r"engine: spark is none of here, processes"):
+        find_engine("spark", 1)
