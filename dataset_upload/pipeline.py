@@ -19,7 +19,7 @@ from dataset_upload.dataset_folder import LEDGER, dataset_lock
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
-from dataset_upload.formats import DatasetWriter, Format, find_format
+from dataset_upload.formats import DatasetWriter, Format, find_format, format_of
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, check_header
 from dataset_upload.selection import choose_tasks, select_round_robin
@@ -44,6 +44,7 @@ def generate(config: GenerateConfig) -> int:
     # Whatever can be refused is refused before there is work to lose, and leaves nothing behind.
     loader, output_format = make_loader(config), find_format(config.output.format)
     check_place(folder, loader.local_sources())
+    check_one_format(folder.parent, output_format)
     output_format.check_place(folder)
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
@@ -104,6 +105,18 @@ def check_place(folder: Path, sources: Iterable[Path]) -> None:
             raise UsageError(
                 f"--dataset.dataset_name: the source {source} lies in {folder}, which is for what is made of it; "
                 "choose another name"
+            )
+
+
+def check_one_format(output_dir: Path, output_format: Format) -> None:
+    """Raises UsageError where a folder, which becomes one repo of the Hub, has datasets of another format."""
+    for folder in sorted(output_dir.iterdir()) if output_dir.is_dir() else ():
+        found = format_of(folder)
+        if found is not None and found.name != output_format.name:
+            raise UsageError(
+                f"{output_dir} has datasets of the format {found.name}, {folder.name} for one, and a folder has one "
+                "format; give another",
+                "output_dir",
             )
 
 

@@ -1,0 +1,138 @@
+"""What every format does alike, the one that a newcomer would write included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import commands
+import numpy as np
+import pytest
+from conversions import NAME, fork_convert
+from drawn_egodex import tiny_egodex
+from hub_client import REPO, Client
+from hub_server import HubServer
+from output_folder import identities, outcomes, published
+
+from dataset_upload import validate_dataset
+from dataset_upload.formats import FORMATS, find_format, format_of
+from dataset_upload.formats.finished_dataset import open_dataset
+
+TOY = "toy_format:ToyFormat"
+WITH_TOY = (
+    f"from dataset_upload.formats import FORMATS; FORMATS['toy'] = '{TOY}'; "
+    "import sys; from dataset_upload.hub.__main__ import main; sys.exit(main())"
+)
+
+
+@pytest.fixture(params=["rfm", "toy"])
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(FORMATS, "toy", TOY)
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six episodes, one of them without a frame."""
+    path = tmp_path_factory.mktemp("source") / "test"
+    tiny_egodex(path, episodes=6)
+    next(path.rglob("*.mp4")).write_bytes(b"")
+    return path
+
+
+def convert(source: Path, output_dir: Path, name: str, *options: str) -> None:
+    """Convert; one episode fails."""
+    ended = fork_convert(source, output_dir, f"--output.format={name}", *options)
+    assert ended.exit_code == 1, ended.stderr
+
+
+@pytest.fixture
+def output_dir(source: Path, tmp_path: Path, name: str) -> Path:
+    convert(source, tmp_path / "out", name)
+    return tmp_path / "out"
+
+
+def test_each_episode_is_done_or_has_a_named_failure(output_dir: Path) -> None:
+    reasons = sorted(str(reason) for _, reason in outcomes(output_dir).values())
+    assert reasons == ["None"] * 5 + ["unreadable video"]
+
+
+def test_a_finished_dataset_is_known_by_its_folder(output_dir: Path, name: str) -> None:
+    known = format_of(output_dir / NAME)
+    assert known is not None and known.name == name
+    assert format_of(output_dir) is None
+
+
+def test_a_finished_dataset_is_read_one_trajectory_at_a_time(output_dir: Path) -> None:
+    dataset = open_dataset(str(output_dir))
+    assert len(dataset) == 5
+    trajectories = list(dataset.trajectories())
+    assert [trajectory.source for trajectory in trajectories] == dataset.column("source")
+    for trajectory in trajectories:
+        frames = list(trajectory.frames())
+        assert len(frames) == len(trajectory.times) and frames[0].dtype == np.uint8
+        assert trajectory.task
+        assert all(path.exists() for path in trajectory.clip)
+    assert [trajectory.number for trajectory in dataset.trajectories([1, 3])] == [1, 3]
+
+
+def test_a_finished_dataset_is_sound(output_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate_dataset.main([str(output_dir)]) == 0
+    assert "checks passed" in capsys.readouterr().out
+
+
+def test_damage_is_found(output_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trajectory = next(iter(open_dataset(str(output_dir)).trajectories()))
+    trajectory.clip[0].write_bytes(trajectory.clip_contents()[0][:200])
+    assert validate_dataset.main([str(output_dir)]) == 1
+
+
+def test_the_same_command_again_changes_nothing(source: Path, output_dir: Path, name: str) -> None:
+    before = identities(output_dir)
+    convert(source, output_dir, name)
+    assert identities(output_dir) == before
+
+
+def test_a_clip_that_is_gone_is_made_again_and_no_other(source: Path, output_dir: Path, name: str) -> None:
+    before, contents = identities(output_dir), published(output_dir)
+    (clip,) = next(iter(open_dataset(str(output_dir)).trajectories())).clip
+    clip.unlink()
+    convert(source, output_dir, name)
+    assert published(output_dir) == contents
+    clips = {path for path in contents if Path(path).suffix == clip.suffix and path.split("/")[1] == clip.parent.name}
+    changed = {path for path in clips if identities(output_dir)[path] != before[path]}
+    assert changed == {clip.relative_to(output_dir).as_posix()}
+
+
+def test_any_number_of_workers_gives_the_same_bytes(source: Path, output_dir: Path, tmp_path: Path, name: str) -> None:
+    convert(source, tmp_path / "two", name, "--output.num_workers=2")
+    assert {path: content for path, content in published(tmp_path / "two").items() if "conversion" not in path} == {
+        path: content for path, content in published(output_dir).items() if "conversion" not in path
+    }
+
+
+@pytest.mark.parametrize("options", [[], ["--output.overwrite=true"]], ids=["", "overwrite"])
+@pytest.mark.parametrize("dataset_name", [NAME, "another"])
+def test_a_folder_has_one_format(
+    source: Path, output_dir: Path, name: str, dataset_name: str, options: list[str]
+) -> None:
+    before, other = identities(output_dir), "toy" if name == "rfm" else "rfm"
+    ended = fork_convert(source, output_dir, f"--output.format={other}", *options, name=dataset_name)
+    assert ended.exit_code == 2
+    assert f"Error: --output.output_dir: {output_dir} has datasets of the format {name}" in ended.last_line
+    assert identities(output_dir) == before
+
+
+def test_it_is_pushed_and_verified(hub: HubServer, client: Client, output_dir: Path) -> None:
+    for what in ("--push", "--verify"):
+        ended = client.run("-c", WITH_TOY, what, output_dir / NAME, REPO, PYTHONPATH=commands.WITH_HARNESS)
+        assert ended.exit_code == 0, ended.stderr
+    pushed = {path: file.content for path, file in hub.repos[REPO].files.items() if path.startswith(f"{NAME}/")}
+    local = {path: content for path, content in published(output_dir).items() if path.startswith(f"{NAME}/")}
+    assert pushed == {path: content for path, content in local.items() if path != f"{NAME}/README.md"}
+
+
+def test_a_format_that_there_is_not_is_refused_with_those_that_there_are(source: Path, tmp_path: Path) -> None:
+    ended = fork_convert(source, tmp_path, "--output.format=rlds")
+    assert ended.exit_code == 2
+    assert ended.last_line == f"Error: --output.format: rlds is none of {', '.join(FORMATS)}"
+    assert find_format("rfm").name == "rfm"

@@ -1,0 +1,287 @@
+"""A format as a newcomer would write it: a NumPy archive a trajectory, and one file that lists them.
+
+NAME/index.json              {"name": …, "trajectories": [{"source", "task", "file"}, …]}
+NAME/arrays/0000.npz         frames (T, 32, 32, 3) uint8, actions (T, D), seconds (T,), task
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_upload.about import About
+from dataset_upload.config import GenerateConfig, HubConfig
+from dataset_upload.dataset_folder import LEDGER, WORK, has_been_written
+from dataset_upload.formats.checks import Checks
+from dataset_upload.jobs import Job, Piece
+from dataset_upload.ledger import DONE, Entry, Ledger, read_entries
+from dataset_upload.storage.placing import Placing
+from dataset_upload.storage.whole_file import write_whole
+from dataset_upload.stored_trajectory import Array
+from dataset_upload.trajectory import Trajectory
+from dataset_upload.video.geometry import Resize, plan_resize
+
+INDEX, CARD, SIZE = "index.json", "README.md", 32
+
+
+def arrays_path(number: int) -> str:
+    return f"arrays/{number:04d}.npz"
+
+
+class ToyEncoder:
+    """What workers do."""
+
+    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
+        return np.arange(0, num_frames, 10)
+
+    def plan_resize(self, source: tuple[int, int]) -> Resize:
+        return plan_resize(source, "stretch", SIZE)
+
+    def encode(
+        self,
+        job: Job,
+        trajectory: Trajectory,
+        indices: NDArray[np.int64],
+        resize: Resize,
+        frames: Iterator[av.VideoFrame],
+    ) -> Piece:
+        content = io.BytesIO()
+        np.savez(
+            content,
+            frames=np.stack([frame.to_ndarray(format="rgb24") for frame in frames]),
+            actions=trajectory["actions"][indices],
+            seconds=trajectory["frames"].timestamps[indices],
+            task=np.array(trajectory["task"]),
+        )
+        arrays = content.getvalue()
+        return Piece({}, {arrays_path(job.number): arrays}, len(arrays), sha256(arrays).hexdigest())
+
+
+class ToyWriter:
+    """What the run's own process does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._placing = Placing(folder)
+
+    @contextmanager
+    def incoming_folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self._folder / WORK) as folder:
+            yield Path(folder)
+
+    def place(self, job: Job, piece: Piece) -> None:
+        for path, content in piece.media.items():
+            self._placing.put(content, path)
+
+    def flush(self) -> None:
+        self._placing.flush()
+
+    def lost(self, entries: Iterable[Entry]) -> list[str]:
+        return [entry.key for entry in entries if not (self._folder / arrays_path(entry.clip)).exists()]
+
+    def finish(self, ledger: Ledger) -> None:
+        rows = [
+            {"source": entry.key, "task": entry.task_name, "file": arrays_path(entry.clip)}
+            for entry in sorted(ledger.with_status(DONE))
+        ]
+        write_whole(self._folder / INDEX, json.dumps({"name": self._folder.name, "trajectories": rows}, indent=1))
+        names = sorted(path.parent.name for path in self._folder.parent.glob(f"*/{INDEX}"))
+        write_whole(self._folder.parent / CARD, card_of(names))
+
+
+def card_of(names: Iterable[str]) -> str:
+    return "".join(["Toys\n", *(f"- {name}\n" for name in names)])
+
+
+@dataclass(frozen=True)
+class ToyTrajectory:
+    """One archive. There are neither cameras nor hands."""
+
+    number: int
+    row: dict[str, Any]
+    folder: Path
+
+    @property
+    def source(self) -> str:
+        return str(self.row["source"])
+
+    @property
+    def task(self) -> str:
+        return str(self._arrays()["task"])
+
+    @property
+    def clip_number(self) -> int:
+        return int(self.clip[0].stem)
+
+    @property
+    def clip(self) -> list[Path]:
+        return [self.folder / self.row["file"]]
+
+    def clip_contents(self) -> list[bytes]:
+        return [path.read_bytes() for path in self.clip]
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        return iter(self._arrays()["frames"])
+
+    @property
+    def times(self) -> Array:
+        return np.asarray(self._arrays()["seconds"], np.float64)
+
+    @property
+    def camera_to_world(self) -> Array:
+        return np.full((len(self.times), 4, 4), np.nan)
+
+    @property
+    def intrinsics(self) -> Array:
+        return np.full((3, 3), np.nan)
+
+    @property
+    def hands(self) -> Array:
+        return np.full((2, len(self.times), 25, 3), np.nan)
+
+    @property
+    def confidences(self) -> Array:
+        return np.full((2, len(self.times)), np.nan)
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        with np.load(self.clip[0]) as arrays:  # of numbers and text: NumPy refuses to unpickle
+            return dict(arrays)
+
+
+class ToyDataset:
+    """A finished dataset."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.root, self.name = folder, folder.parent, folder.name
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return json.loads((self.folder / INDEX).read_text())  # type: ignore[no-any-return]
+
+    @property
+    def is_copy(self) -> bool:
+        return not has_been_written(self.folder)
+
+    @property
+    def ledger(self) -> dict[str, Entry]:
+        return {} if self.is_copy else read_entries(self.folder / LEDGER)
+
+    def table_files(self) -> list[Path]:
+        return [self.folder / INDEX]
+
+    def __len__(self) -> int:
+        return len(self.description["trajectories"])
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.description["trajectories"]]
+
+    def spread(self, count: int) -> list[int]:
+        return sorted({row * len(self) // count for row in range(count)})
+
+    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[ToyTrajectory]:
+        rows = self.description["trajectories"]
+        for number in range(len(rows)) if numbers is None else numbers:
+            yield ToyTrajectory(number, rows[number], self.folder)
+
+
+def frames_decode(case: tuple[ToyDataset, ToyTrajectory]) -> Iterator[str]:
+    """Every trajectory has a frame for each of its times."""
+    _, trajectory = case
+    if len(list(trajectory.frames())) != len(trajectory.times):
+        yield "frames and times differ in number"
+
+
+class ToyPushPlan:
+    """Everything but the ledger goes to the Hub."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        files = [folder / INDEX, *sorted((folder / "arrays").iterdir())]
+        paths = {file.relative_to(folder.parent).as_posix(): file for file in files}
+        self.media = {path: file for path, file in paths.items() if path.endswith(".npz")}
+        self.tables = {path: file for path, file in paths.items() if path not in self.media}
+
+    def outdated_tables(self, remote: Iterable[str]) -> list[str]:
+        return []
+
+    def outdated_media(self, remote: Iterable[str]) -> list[str]:
+        return [path for path in remote if path.startswith(f"{self.name}/arrays/") and path not in self.media]
+
+    def removals(self, remote: Iterable[str]) -> list[str]:
+        return self.outdated_media(remote)
+
+
+class ToyCard:
+    """README.md with a line for each dataset."""
+
+    def read(self, output_dir: Path) -> str:
+        path = output_dir / CARD
+        return path.read_text() if path.exists() else ""
+
+    def listed(self, card: str) -> list[str]:
+        return [line[2:] for line in card.splitlines() if line.startswith("- ")]
+
+    def without_datasets(self, card: str) -> str:
+        return card_of([])
+
+    def description_path(self, name: str) -> str:
+        return f"{name}/{INDEX}"
+
+    def parse(self, content: bytes, name: str) -> dict[str, Any] | None:
+        return json.loads(content)  # type: ignore[no-any-return]
+
+    def render(
+        self, existing: str, descriptions: Sequence[dict[str, Any]], *, gone: Iterable[str], location: str
+    ) -> str:
+        return card_of(sorted(description["name"] for description in descriptions))
+
+
+class ToyFormat:
+    """All of it, put together."""
+
+    name = "toy"
+    preload = ()
+    card = ToyCard()
+
+    def settings(self, config: GenerateConfig) -> dict[str, Any]:
+        return {}
+
+    def check_place(self, folder: Path) -> None:
+        pass
+
+    def check_ready(self) -> None:
+        pass
+
+    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> ToyEncoder:
+        return ToyEncoder()
+
+    def open_writer(self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]) -> ToyWriter:
+        return ToyWriter(folder)
+
+    def remove(self, folder: Path) -> None:
+        (folder / INDEX).unlink(missing_ok=True)
+        shutil.rmtree(folder / "arrays", ignore_errors=True)
+
+    def recognises(self, folder: Path) -> bool:
+        return (folder / INDEX).exists()
+
+    def open(self, folder: Path) -> ToyDataset:
+        return ToyDataset(folder)
+
+    def checks(self) -> Checks:
+        return Checks((), (frames_decode,), lambda dataset, trajectory: (dataset, trajectory), frozenset())
+
+    def push_plan(self, folder: Path, repo_id: str, options: HubConfig, work: Path) -> ToyPushPlan:
+        return ToyPushPlan(folder)
