@@ -77,8 +77,8 @@ class ToyLoader(DatasetLoader):
     root: Path
     dataset_name: str
 
-    about: ClassVar[About] = ARM  # type: ignore[misc]
-    action_names: ClassVar[tuple[str, ...]] = (*(f"joint_{number}" for number in range(1, 7)), "gripper")  # type: ignore[misc]
+    about: ClassVar[About] = ARM
+    action_names: ClassVar[tuple[str, ...]] = (*(f"joint_{number}" for number in range(1, 7)), "gripper")
 
     @classmethod
     def from_config(cls, config: GenerateConfig) -> ToyLoader:
