@@ -43,14 +43,14 @@ class Case:
         return np.array(self._trajectory.row[column], np.float64)
 
     def has(self, column: str) -> bool:
-        """Whether there is this column: not in datasets of an older version, nor the sidecar's where there is none."""
+        """Whether there is this column: not in datasets of an older version."""
         return column in self._trajectory.row
 
     def value(self, column: str) -> Any:
         return self._trajectory.row[column]
 
     def is_null(self, column: str) -> bool:
-        """Whether the trajectory has nothing there, as one without camera or hands."""
+        """Whether there is nothing in this column, or no such column: of trajectories without camera or hands."""
         return self._trajectory.row.get(column) is None
 
 
@@ -206,6 +206,9 @@ def hands_agree(case: Case) -> Iterator[str]:
         stored_elsewhere[f"{side}IndexFingerTip"] = f"{side}_hand", np.s_[:, 9]
     for pose, (name, place) in stored_elsewhere.items():
         if f"{pose}_x" not in case.action_names:
+            continue
+        if case.is_null(name):
+            yield f"{pose} is in the actions, but {name} is null"
             continue
         column = case.action_names.index(f"{pose}_x")
         distance = np.abs(actions[:, column : column + 3] - case.array(name)[place]).max()
