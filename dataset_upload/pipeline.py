@@ -49,7 +49,8 @@ def generate(config: GenerateConfig) -> int:
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
             check_header(folder / LEDGER, *row_settings(config, output_format))
-    repo = find_repo_if_asked(config)
+    forbidden = loader.about.publishing_forbidden
+    repo = find_repo_if_asked(config, forbidden)
     if is_to_draw(config) or not os.path.exists(folder / LEDGER):
         output_format.check_ready()
     draw_mini_egodex_if_asked(config)
@@ -61,7 +62,7 @@ def generate(config: GenerateConfig) -> int:
     with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config, output_format, part) as ledger:
         writer = output_format.open_writer(folder, config, loader.about, loader.action_names)
         check_same_naming(selected, ledger, folder)
-        make_repo_if_asked(repo, config)
+        make_repo_if_asked(repo, config, forbidden)
 
         logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories")
         logger.info("")
@@ -120,21 +121,25 @@ def check_one_format(output_dir: Path, output_format: Format) -> None:
             )
 
 
-def find_repo_if_asked(config: GenerateConfig) -> HubRepo | None:
-    """The repo to push to; it need not exist yet, but if it does, it may be written to."""
+def find_repo_if_asked(config: GenerateConfig, forbidden: str | None) -> HubRepo | None:
+    """The repo to push to; it need not exist yet, but if it does, it may be written to.
+
+    Args:
+        forbidden: why the result must not be public; None: it may be.
+    """
     if not config.hub.push_to_hub:
         return None
     from dataset_upload.hub.access import find_usable_repo  # only now: the Hub's client is slow to import
 
-    return find_usable_repo(config.hub)
+    return find_usable_repo(config.hub, forbidden)
 
 
-def make_repo_if_asked(repo: HubRepo | None, config: GenerateConfig) -> None:
+def make_repo_if_asked(repo: HubRepo | None, config: GenerateConfig, forbidden: str | None) -> None:
     """Make the repo to push to, if it does not exist."""
     if repo is not None:
         from dataset_upload.hub.access import make_repo
 
-        make_repo(repo, config.hub)
+        make_repo(repo, config.hub, forbidden)
 
 
 def push_dataset(repo: HubRepo, folder: Path, config: GenerateConfig) -> int:

@@ -19,7 +19,7 @@ class StoredTrajectory(Protocol):
 
     Attributes:
         number: of the row, from 0.
-        row: every column, as plain Python values.
+        row: every column, as plain Python values; `actions`, T rows of D numbers, is one.
     """
 
     @property
@@ -67,3 +67,13 @@ class StoredTrajectory(Protocol):
     @property
     def confidences(self) -> Array:
         """(2, T) how sure the tracker is of the left and the right hand, 0 to 1."""
+
+
+def has_hands(trajectory: StoredTrajectory) -> bool:
+    """Whether it is known where the hands are: not of a robot's arm, say."""
+    return bool(np.isfinite(trajectory.hands).any())
+
+
+def has_camera(trajectory: StoredTrajectory) -> bool:
+    """Whether it is known where the camera is, and what it sees where."""
+    return bool(np.isfinite(trajectory.camera_to_world).any() and np.isfinite(trajectory.intrinsics).all())

@@ -97,5 +97,6 @@ class Trajectory(TypedDict):
     # Where the source has them:
     camera_to_world: NotRequired[NDArray[np.float32]]  # (T, 4, 4), camera axes: x right, y down, z forward
     intrinsics: NotRequired[NDArray[np.float32]]  # (3, 3) of the source frame, pixel origin at the top-left corner
-    confidences: NotRequired[NDArray[np.float32] | None]  # (T, k) in 0..1, NaN where unknown; None: the file has none
+    # (T, 4) in 0..1 of left hand, right hand, left and right index tip, NaN where unknown; None: the file has none.
+    confidences: NotRequired[NDArray[np.float32] | None]
     hands: NotRequired[HandPoses]

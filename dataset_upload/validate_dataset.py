@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import asdict
 
     from dataset_upload.console.interrupts import until_interrupted
-    from dataset_upload.errors import naming_argument
+    from dataset_upload.errors import UsageError, naming_argument
     from dataset_upload.formats.finished_dataset import format_of_dataset, open_dataset
     from dataset_upload.validation.against_source import compare
     from dataset_upload.validation.findings import print_table, validate
@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     dataset = open_dataset(options.folder, options.name)
     with naming_argument("--against"):
+        if options.against is not None and (loader := dataset.description.get("loader")) != "egodex":
+            raise UsageError(f"only EgoDex's files can be compared; {dataset.name} was made by the loader {loader}")
         files = None if options.against is None else SourceFiles(options.against)
     checks = format_of_dataset(dataset).checks()
     findings = list(until_interrupted(validate(dataset, checks, options.sample_size)))

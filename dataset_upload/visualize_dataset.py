@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.rerun is not None:
             draw_rerun(choose(dataset, options.source, 1)[0], options.rerun)
         else:
-            draw_samples(choose(dataset, options.source, options.max_samples), out)
+            action_names = dataset.description["action_names"]
+            draw_samples(choose(dataset, options.source, options.max_samples), out, action_names)
     except (OSError, LookupError, ValueError) as error:  # whatever a damaged dataset may cause
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         say(f"Error: {dataset.folder} cannot be drawn ({reason}); validate_dataset says more", sys.stderr)
@@ -62,7 +63,7 @@ def choose(dataset: FinishedDataset, source: str | None, count: int) -> list[Sto
     return list(dataset.trajectories(numbers))
 
 
-def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path) -> None:
+def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path, action_names: Sequence[str]) -> None:
     """For each trajectory a contact sheet, a plot and an overlay video."""
     from dataset_upload.visualization.contact_sheet import write_contact_sheet
     from dataset_upload.visualization.overlay import write_overlay
@@ -72,7 +73,7 @@ def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path) -> None:
     for trajectory in trajectories:
         name = trajectory.source.replace("/", "_")
         write_contact_sheet(trajectory, out / f"{name}_sheet.png")
-        write_plot(trajectory, out / f"{name}_plot.png")
+        write_plot(trajectory, out / f"{name}_plot.png", action_names)
         write_overlay(trajectory, out / f"{name}_overlay.mp4")
         say(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4", sys.stdout)
 

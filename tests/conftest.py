@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from commands import run
-from conversions import MODULE, arguments, skip_without_sentence_model
+from conversions import MODULE, arguments, convert_toy_arm, skip_without_sentence_model
 from dataset_reader import Dataset
 from drawn_egodex import MiniEgoDex, draw_mini_egodex
 from hub_client import Client, copy_of_converted
 from hub_server import HubServer
 from hypothesis import HealthCheck, settings
 from project import REAL_SAMPLE
+from toy_loader import write_toy_arm
 
 # However slow the machine is, or busy with other tests: that fails none.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,6 +62,21 @@ def output(tmp_path: Path) -> Path:
 def sentence_model() -> None:
     """For tests that start conversions themselves: they are skipped where its weights are not available."""
     skip_without_sentence_model()
+
+
+@pytest.fixture(scope="session")
+def toy_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Episodes without hands or camera, for `toy_loader`. Not to be changed."""
+    return write_toy_arm(tmp_path_factory.mktemp("toy") / "arm")
+
+
+@pytest.fixture(scope="session")
+def converted_arm(toy_arm: Path, sentence_model: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with the dataset `arm` made of them. Not to be changed."""
+    output_dir = tmp_path_factory.mktemp("converted_arm")
+    ended = convert_toy_arm(toy_arm, output_dir)
+    assert ended.exit_code == 0, ended.stderr
+    return output_dir
 
 
 @pytest.fixture(scope="session")

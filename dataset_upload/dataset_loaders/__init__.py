@@ -1,6 +1,7 @@
 """Dataset loaders: which episodes there are, and how one is read.
 
 A new one is a folder beside `egodex/`, with a class that has what `DatasetLoader` asks for, and a line in `LOADERS`.
+What episodes of other people's data look like is free: a robot's have no hands, and many have no camera.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class DatasetLoader(Protocol):
     """What conversion needs of a dataset; picklable, so that every worker process has its own.
 
     Its class has `from_config(config: GenerateConfig)`, which makes one and opens nothing. Raises UsageError.
+    A class that derives from this one leaves out what has a body here, if its files lie on this machine.
     """
 
     @property
@@ -36,6 +38,7 @@ class DatasetLoader(Protocol):
     @property
     def preload(self) -> tuple[str, ...]:
         """Modules that a process imports before it forks workers: what takes long to load."""
+        return ()
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -49,15 +52,18 @@ class DatasetLoader(Protocol):
 
     def only_part(self, episodes: Sequence[Any]) -> str | None:
         """The part that all episodes are of, and that their keys do not carry; None where keys carry their part."""
+        return None
 
     def source_state(self, episode: Any) -> SourceState:
         """(bytes, version of each) of the episode's files: another state means that they changed."""
 
     def remote_bytes(self, episodes: Iterable[Any]) -> int:
         """The size of the archives elsewhere that episodes lie in; 0 if all lie on this machine."""
+        return 0
 
     def take_fetched_bytes(self) -> int:
         """How many bytes this process has fetched from elsewhere since it was last asked."""
+        return 0
 
     def fetch(self, episode: Any) -> Any:
         """Get an episode's files ready for `load`; where they lie elsewhere, this is the part that waits for them.
@@ -66,6 +72,7 @@ class DatasetLoader(Protocol):
             EpisodeError: it cannot be used.
             StoppedError: no more episodes can be read.
         """
+        return None
 
     def load(self, episode: Any, files: Any = None) -> Trajectory:
         """Read one episode from what `fetch` returned; None: fetch it now. Raises as `fetch` does.

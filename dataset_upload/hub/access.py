@@ -23,8 +23,6 @@ _TEMPORARY_ERRORS = (408, 429, 500, 502, 503, 504)
 _ATTEMPTS, _FIRST_PAUSE_S = 3, 1.0
 _TIMEOUT_S = 300.0
 
-LICENCE_LINE = "EgoDex is licensed CC-BY-NC-ND 4.0, which does not allow publishing what is made of it"
-
 
 class HubRepo(NamedTuple):
     """A dataset repo that may be used.
@@ -84,21 +82,25 @@ def find_repo(options: HubConfig) -> HubRepo:
     return HubRepo(api, f"{owner or user}/{name}")
 
 
-def find_usable_repo(options: HubConfig) -> HubRepo:
+def find_usable_repo(options: HubConfig, forbidden: str | None) -> HubRepo:
     """The repo to push to. Nothing is made, so that it may not exist yet; but if it does, it may be written to.
 
+    Args:
+        forbidden: why what is to be pushed must not be public, in half a sentence; None: it may be.
+
     Raises:
-        UsageError: as `find_repo`; or no right to write; or the repo is public and `hub.private` is true.
+        UsageError: as `find_repo`; or no right to write; or the repo is public, which is forbidden, and `hub.private`
+            is true.
         StoppedError: the Hub does not answer.
     """
     repo = find_repo(options)
     with hub_errors(f"{repo.repo_id} could not be opened"):
         if exists(repo):
-            _check_access(repo, options)
+            _check_access(repo, options, forbidden)
     return repo
 
 
-def make_repo(repo: HubRepo, options: HubConfig) -> None:
+def make_repo(repo: HubRepo, options: HubConfig, forbidden: str | None) -> None:
     """Make a repo that does not exist; trying is the only test of the right to do so. Raises as `find_usable_repo`."""
     with hub_errors(f"{repo.repo_id} could not be made"):
         if exists(repo):
@@ -107,21 +109,21 @@ def make_repo(repo: HubRepo, options: HubConfig) -> None:
             call_hub(
                 lambda: repo.api.create_repo(repo.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
             )
-        _check_access(repo, options)
+        _check_access(repo, options, forbidden)
 
 
-def _check_access(repo: HubRepo, options: HubConfig) -> None:
-    """Raises UsageError where the repo may not be written to, or is public against the options."""
+def _check_access(repo: HubRepo, options: HubConfig, forbidden: str | None) -> None:
+    """Raises UsageError where the repo may not be written to, or is public though that is forbidden."""
     with _writing(repo):
         call_hub(lambda: repo.api.auth_check(repo.repo_id, repo_type="dataset", write=True))
-    if call_hub(lambda: repo.api.dataset_info(repo.repo_id)).private:
+    if forbidden is None or call_hub(lambda: repo.api.dataset_info(repo.repo_id)).private:
         return
     if options.private:
         raise UsageError(
-            f"--hub.hub_repo_id: {repo.repo_id} is public, but {LICENCE_LINE}; make the repo private, "
+            f"--hub.hub_repo_id: {repo.repo_id} is public, but {forbidden}; make the repo private, "
             "or give --hub.private=false to push all the same"
         )
-    logger.warning(f"Warning: {repo.repo_id} is public, but {LICENCE_LINE}")
+    logger.warning(f"Warning: {repo.repo_id} is public, but {forbidden}")
 
 
 @contextmanager

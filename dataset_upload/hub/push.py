@@ -253,7 +253,7 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
         for dataset in datasets:
             remote = remote.difference(dataset.outdated(remote)).union(dataset.files)
         check_limits(remote | {CARD}, repo.repo_id, packed=options.packed)
-        make_repo(repo, options)
+        make_repo(repo, options, publishing_forbidden(folders))
 
         num_sent = 0
         with _progress_in_logs():
@@ -282,6 +282,19 @@ def verify(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
         return _verify(repo, datasets, revision)
 
 
+def publishing_forbidden(folders: Iterable[Path]) -> str | None:
+    """Why datasets must not be public, by what they say of their sources; None: they may be."""
+    for folder in folders:
+        found = format_of(folder)
+        try:
+            forbidden: str | None = found.open(folder).description["about"]["publishing_forbidden"] if found else None
+        except (OSError, LookupError, TypeError):
+            return f"nothing tells what the licence of {folder.name} allows"
+        if forbidden is not None:
+            return forbidden
+    return None
+
+
 # What the command does with a folder of datasets
 
 
@@ -298,7 +311,7 @@ def push_or_verify(folder: Path, options: HubConfig, *, verify_only: bool) -> in
                 locks.enter_context(_lock(each))
         if verify_only:
             return verify(find_repo(options), folders, options)
-        return push(find_usable_repo(options), folders, options)
+        return push(find_usable_repo(options, publishing_forbidden(folders)), folders, options)
 
 
 def _datasets(folder: Path) -> list[Path]:

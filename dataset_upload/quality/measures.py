@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory
+from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory, has_camera, has_hands
 from dataset_upload.video.projection import hand_pixels
 
 JUMP_SPEED = 3.0  # metres a second between kept frames: working hands seldom pass 2, a tracker that slips does
@@ -16,13 +16,13 @@ LEAST_IN_FRAME = 0.5  # of a hand's joints, over all frames
 
 @dataclass(frozen=True)
 class Measures:
-    """Of one trajectory; pairs are for the left and the right hand.
+    """Of one trajectory; pairs are for the left and the right hand, NaN where it has no hands.
 
     Attributes:
         paths: how far each wrist travels, metres, summed over the kept frames.
         top_speeds: fastest step of each wrist, metres a second.
         radii: largest distance of each wrist from its median place, metres.
-        in_frame: share of each hand's joints, over all frames, that lie within the picture.
+        in_frame: share of each hand's joints, over all frames, that lie within the picture; NaN without camera, too.
         confidence: mean over frames and both hands; NaN where unknown.
         remarks: what is strange, in words.
     """
@@ -47,11 +47,12 @@ def measure(trajectory: StoredTrajectory, frame_size: tuple[int, int]) -> Measur
     wrists = trajectory.hands[:, :, 0]
     pixels = hand_pixels(trajectory)
     inside = ((pixels >= 0) & (pixels <= frame_size)).all(axis=-1)  # NaN, behind the camera, is not
+    can_be_seen = has_hands(trajectory) and has_camera(trajectory)
     known = np.isfinite(trajectory.confidences).any()
 
     top_speeds = _pair(speeds(trajectory).max(axis=1, initial=0.0))
     radii = _pair(np.linalg.norm(wrists - np.median(wrists, axis=1, keepdims=True), axis=-1).max(axis=1))
-    in_frame = _pair(inside.mean(axis=(1, 2)))
+    in_frame = _pair(inside.mean(axis=(1, 2))) if can_be_seen else (np.nan, np.nan)
     return Measures(
         paths=_pair(np.linalg.norm(np.diff(wrists, axis=1), axis=-1).sum(axis=1)),
         top_speeds=top_speeds,

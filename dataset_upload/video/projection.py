@@ -27,7 +27,7 @@ def project(points: Array, camera_to_world: Array, intrinsics: Array) -> Array:
 
 
 def hand_pixels(trajectory: StoredTrajectory) -> Array:
-    """(2, T, 25, 2) pixels, in the clip's frames, of the left and the right hand."""
+    """(2, T, 25, 2) pixels, in the clip's frames, of the left and the right hand; NaN without hands or camera."""
     camera = (trajectory.camera_to_world, trajectory.intrinsics)
     return np.stack([project(hand, *camera) for hand in trajectory.hands])
 
@@ -35,8 +35,11 @@ def hand_pixels(trajectory: StoredTrajectory) -> Array:
 def true_aspect(width: int, height: int, intrinsics: Array) -> float:
     """Width over height that a clip of this size must be shown at, so that nothing looks squeezed.
 
-    `stretch` makes a square of 16:9; the focal lengths still tell how much wider than high a pixel has become.
+    `stretch` makes a square of 16:9; the focal lengths still tell how much wider than high a pixel has become. Where
+    they are unknown, all NaN, pixels are taken for squares.
     """
+    if np.isnan(intrinsics).all():
+        return width / height
     if not (intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
         raise ValueError("its intrinsics have no focal length")
     return float(width / intrinsics[0, 0] / (height / intrinsics[1, 1]))

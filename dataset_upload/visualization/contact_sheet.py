@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from dataset_upload.stored_trajectory import StoredTrajectory
+from dataset_upload.stored_trajectory import StoredTrajectory, has_hands
 from dataset_upload.visualization.overlay import overlays
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 
@@ -45,9 +45,10 @@ def write_contact_sheet(trajectory: StoredTrajectory, path: Path) -> None:
 def _captions(trajectory: StoredTrajectory) -> list[tuple[str, tuple[int, int, int]]]:
     row = trajectory.row
     facts = [trajectory.source, str(row["part"]), f"{len(trajectory.times)} of {row['source_num_frames']} frames"]
-    if not row["task_certain"]:
+    if row.get("task_certain") is False:
         facts.append("not certain that this text applies")
-    return [("left hand", LEFT_RGB), ("right hand", RIGHT_RGB), ("  ·  ".join(facts), _FAINT)]
+    hands = [("left hand", LEFT_RGB), ("right hand", RIGHT_RGB)] if has_hands(trajectory) else []
+    return [*hands, ("  ·  ".join(facts), _FAINT)]
 
 
 def _draw_captions(

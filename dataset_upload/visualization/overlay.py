@@ -59,7 +59,7 @@ def _draw_hand(draw: ImageDraw.ImageDraw, points: Array, rgb: tuple[int, int, in
     """Bones over a dark casing, dots at the joints, ringed ones at the fingertips; points (25, 2), NaN left out."""
     bones = [[tuple(points[joint]) for joint in finger if np.isfinite(points[joint]).all()] for finger in FINGERS]
     for width, colour in ((2.2 * line_width, _CASING_RGB), (line_width, rgb)):
-        for bone in bones:
+        for bone in filter(None, bones):
             draw.line(bone, fill=colour, width=max(round(width), 1), joint="curve")
     for joint, (x, y) in enumerate(points):
         if np.isfinite((x, y)).all():

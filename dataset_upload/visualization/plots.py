@@ -1,7 +1,9 @@
-"""The plot of one trajectory: where the hands go, how fast, how sure the tracker is."""
+"""The plot of one trajectory: where the hands go, how fast, how sure the tracker is; its actions if it has no hands."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +12,24 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dataset_upload.quality.measures import speeds
-from dataset_upload.stored_trajectory import SIDES, StoredTrajectory
+from dataset_upload.stored_trajectory import SIDES, StoredTrajectory, has_hands
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 
 _COLOURS = [tuple(value / 255 for value in rgb) for rgb in (LEFT_RGB, RIGHT_RGB)]
+_PLOTS_A_ROW = 4  # of action columns
 _UNSURE = 0.35  # opacity of the shading where confidence is 0
 
 
-def write_plot(trajectory: StoredTrajectory, path: Path) -> None:
-    """A PNG: the wrists' paths from above, their heights and speeds over time.
+def write_plot(trajectory: StoredTrajectory, path: Path, action_names: Sequence[str]) -> None:
+    """A PNG of the hands' ways, or of a trajectory without hands, of its action columns, which have these names."""
+    if has_hands(trajectory):
+        _plot_hands(trajectory, path)
+    else:
+        _plot_actions(trajectory, path, action_names)
+
+
+def _plot_hands(trajectory: StoredTrajectory, path: Path) -> None:
+    """The wrists' paths from above, their heights and speeds over time.
 
     The world frame has y up. Grey behind the curves is doubt: the upper half for the left hand, the lower half for
     the right one, darker where the tracker's confidence is lower.
@@ -50,18 +61,46 @@ def write_plot(trajectory: StoredTrajectory, path: Path) -> None:
             handles=shades, title=title, loc="outside lower right", ncols=3, frameon=False, fontsize=9
         )
         legend.get_title().set_fontsize(9)
+    _save(figure, path)
+
+
+def _plot_actions(trajectory: StoredTrajectory, path: Path, names: Sequence[str]) -> None:
+    """Each action column over time, in a plot of its own."""
+    num_rows = -(-len(names) // _PLOTS_A_ROW)
+    figure = Figure(figsize=(12, 1 + 1.7 * num_rows), layout="constrained")
+    figure.suptitle(f"{trajectory.source}: {trajectory.task}", fontsize=11, wrap=True)
+    actions = np.array(trajectory.row["actions"], np.float64)
+    plots = figure.subplots(num_rows, _PLOTS_A_ROW, sharex=True, squeeze=False).flat
+    for axes, name, curve in itertools.zip_longest(plots, names, actions.T):
+        if name is None:
+            axes.set_visible(False)
+            continue
+        axes.plot(trajectory.times, curve, color=_COLOURS[0], marker=".", markersize=4)
+        axes.set_title(name, fontsize=9)
+        axes.margins(x=0)
+        axes.grid(alpha=0.25)
+        axes.tick_params(labelsize=8, labelbottom=True)
+    figure.supxlabel("time, s", fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def _draw_paths(axes: Axes, trajectory: StoredTrajectory) -> None:
     """Both wrists' ways and the camera's from straight above; a dot where each begins, a ring where it ends."""
     camera = trajectory.camera_to_world[:, :3, 3]
-    for way, colour in [(camera, "0.6"), *zip(trajectory.hands[:, :, 0], _COLOURS, strict=True)]:
+    is_known = np.isfinite(camera).all()
+    cameras = [(camera, "0.6")] if is_known else []
+    for way, colour in [*cameras, *zip(trajectory.hands[:, :, 0], _COLOURS, strict=True)]:
         x, z = 100 * way[:, 0], 100 * way[:, 2]
         axes.plot(x, z, color=colour, linewidth=1.4)
         axes.plot(x[0], z[0], "o", color=colour)
         axes.plot(x[-1], z[-1], "o", color=colour, markerfacecolor="white")
-    axes.annotate("camera", (100 * camera[0, 0], 100 * camera[0, 2]), (6, 6), textcoords="offset points", color="0.5")
+    if is_known:
+        start = (100 * camera[0, 0], 100 * camera[0, 2])
+        axes.annotate("camera", start, (6, 6), textcoords="offset points", color="0.5")
     axes.set(title="from above: dot to ring", xlabel="x, cm", ylabel="z, cm", aspect="equal", adjustable="datalim")
     axes.invert_yaxis()  # x to the right, z towards the viewer, y up: what a bird sees
     axes.grid(alpha=0.25)

@@ -26,7 +26,7 @@ from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
 from dataset_upload.quality import measures
 from dataset_upload.storage.whole_file import write_whole
-from dataset_upload.stored_trajectory import Array, StoredTrajectory
+from dataset_upload.stored_trajectory import Array, StoredTrajectory, has_hands
 from dataset_upload.video.encoding import write_rgb_mp4
 from dataset_upload.video.projection import hand_pixels, true_aspect
 from dataset_upload.visualization.overlay import draw_hands
@@ -97,6 +97,7 @@ def describe(
     return {
         "name": dataset.name,
         "settings": dataset.description["settings"],
+        "actionNames": dataset.description["action_names"],
         "counts": {
             **{status: dataset.description["counts"][status] for status in (SKIPPED, FAILED)},
             NOT_DRAWN: {"": len(undrawn)} if undrawn else {},
@@ -153,7 +154,9 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
     thumbnail = draw_hands(frame, pixels[:, middle], trajectory.intrinsics, _THUMBNAIL_HEIGHT)
     thumbnail.save(media.with_suffix(".jpg"), quality=_THUMBNAIL_QUALITY)
     _put_clip(trajectory, media, fps=fps)
-    _write_skeletons(pixels, (width, height), trajectory.clip_number, media.with_suffix(".js"))
+    with_hands = has_hands(trajectory)
+    if with_hands:
+        _write_skeletons(pixels, (width, height), trajectory.clip_number, media.with_suffix(".js"))
 
     found = measures.measure(trajectory, (width, height))
     row = trajectory.row
@@ -161,7 +164,8 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
         "source": trajectory.source,
         "task": trajectory.task,
         "folder": row["task_name"],
-        "certain": row["task_certain"],
+        "certain": row.get("task_certain") is not False,
+        "hasHands": with_hands,
         "clip": trajectory.clip_number,
         "frames": len(trajectory.times),
         "aspect": round(true_aspect(width, height, trajectory.intrinsics), 3),
@@ -175,7 +179,8 @@ def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, fold
         "inFrame": [_number(share) for share in found.in_frame],
         "confidence": _number(found.confidence),
         "remarks": list(found.remarks),
-        "curves": _curves(trajectory),
+        "curves": _curves(trajectory) if with_hands else None,
+        "actions": None if with_hands else _action_curves(trajectory),
     }
 
 
@@ -212,6 +217,13 @@ def _curves(trajectory: StoredTrajectory) -> str:
     confidences = np.nan_to_num(1000 * trajectory.confidences[:, points], nan=-1)
     columns = [32767 * times, *places[0].T, *places[1].T, *confidences]
     return _base64(np.clip(np.round(np.stack(columns, axis=1)), -32767, 32767))
+
+
+def _action_curves(trajectory: StoredTrajectory) -> list[list[float | None]]:
+    """What to show of a trajectory without hands: evenly spaced times, then each action column at these."""
+    points = np.unique(np.linspace(0, len(trajectory.times) - 1, _CURVE_POINTS, dtype=int))
+    actions = np.array(trajectory.row["actions"], np.float64)[points]
+    return [[_number(float(value)) for value in curve] for curve in (trajectory.times[points], *actions.T)]
 
 
 def _base64(numbers: Array) -> str:

@@ -9,7 +9,7 @@ import rerun as rr
 import rerun.blueprint as rrb
 
 from dataset_upload.quality.measures import speeds
-from dataset_upload.stored_trajectory import SIDES, StoredTrajectory
+from dataset_upload.stored_trajectory import SIDES, StoredTrajectory, has_camera, has_hands
 from dataset_upload.visualization.skeleton import FINGERS, LEFT_RGB, RIGHT_RGB
 
 TIMELINE = "time"
@@ -22,34 +22,42 @@ def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
 
     Its entities: `world/camera` (pose) with `world/camera/image` (pinhole, frames), `world/left_hand` and
     `world/right_hand` (25 points, metres, world frame) with their `bones`, `task` (text), and the scalars
-    `speed/left`, `speed/right` (m/s), `confidence/left`, `confidence/right`.
+    `speed/left`, `speed/right` (m/s), `confidence/left`, `confidence/right`. What a trajectory has not is left out; of
+    one without camera the frames are `image`, of one without hands the action columns are `action/0`, `action/1`, …
 
     Raises:
         OSError: the clip is missing or damaged, or the file cannot be written.
     """
     recording = rr.RecordingStream("dataset_upload", recording_id=str(trajectory.row["id"]))
-    recording.send_blueprint(_layout())
+    with_hands, with_camera = has_hands(trajectory), has_camera(trajectory)
+    image = "world/camera/image" if with_camera else "image"
+    recording.send_blueprint(_layout(image, with_hands=with_hands, with_camera=with_camera))
     path.parent.mkdir(parents=True, exist_ok=True)
     recording.save(path)
     recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Y_UP, static=True)
     task = f"# {trajectory.task}\n\n{trajectory.source}"
     recording.log("task", rr.TextDocument(task, media_type=rr.MediaType.MARKDOWN), static=True)
-    for side, rgb in zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True):
+    for side, rgb in zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True) if with_hands else ():
         for curve in ("speed", "confidence"):
             recording.log(f"{curve}/{side}", rr.SeriesLines(colors=[rgb], names=[f"{side} hand"]), static=True)
 
     pace = np.pad(speeds(trajectory), ((0, 0), (1, 0)), constant_values=np.nan)  # nothing leads to the first frame
     for number, frame in enumerate(trajectory.frames()):
         recording.set_time(TIMELINE, duration=float(trajectory.times[number]))
-        if number == 0:
+        if number == 0 and with_camera:
             height, width = frame.shape[:2]
             pinhole = rr.Pinhole(
                 image_from_camera=trajectory.intrinsics, resolution=[width, height], camera_xyz=rr.ViewCoordinates.RDF
             )
-            recording.log("world/camera/image", pinhole, static=True)
-        pose = trajectory.camera_to_world[number]
-        recording.log("world/camera", rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
-        recording.log("world/camera/image", rr.Image(frame).compress(jpeg_quality=_JPEG_QUALITY))
+            recording.log(image, pinhole, static=True)
+        if with_camera:
+            pose = trajectory.camera_to_world[number]
+            recording.log("world/camera", rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
+        recording.log(image, rr.Image(frame).compress(jpeg_quality=_JPEG_QUALITY))
+        if not with_hands:
+            for column, value in enumerate(trajectory.row["actions"][number]):
+                _log_scalar(recording, f"action/{column}", value)
+            continue
         for hand, (side, rgb) in enumerate(zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True)):
             joints = trajectory.hands[hand, number]
             recording.log(f"world/{side}_hand", rr.Points3D(joints, colors=rgb, radii=_JOINT_RADIUS))
@@ -61,19 +69,19 @@ def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
     recording.disconnect()
 
 
-def _layout() -> rrb.Blueprint:
+def _layout(image: str, *, with_hands: bool, with_camera: bool) -> rrb.Blueprint:
     """Scene on the left; on the right the picture with the hands in it, the task, and the curves."""
+    picture = rrb.Spatial2DView(origin=image, contents="world/**" if with_camera else f"{image}/**")
+    curves = [rrb.TimeSeriesView(origin="action", name="actions")]
+    if with_hands:
+        curves = [
+            rrb.TimeSeriesView(origin="speed", name="speed, m/s"),
+            rrb.TimeSeriesView(origin="confidence", name="confidence"),
+        ]
+    views = [picture, rrb.TextDocumentView(origin="task"), *curves]
+    scene = [rrb.Spatial3DView(origin="world")] if with_hands or with_camera else []
     return rrb.Blueprint(
-        rrb.Horizontal(
-            rrb.Spatial3DView(origin="world"),
-            rrb.Vertical(
-                rrb.Spatial2DView(origin="world/camera/image", contents="world/**"),
-                rrb.TextDocumentView(origin="task"),
-                rrb.TimeSeriesView(origin="speed", name="speed, m/s"),
-                rrb.TimeSeriesView(origin="confidence", name="confidence"),
-                row_shares=[4, 1, 2, 2],
-            ),
-        ),
+        rrb.Horizontal(*scene, rrb.Vertical(*views, row_shares=[4, 1, 2, 2][: len(views)])),
         rrb.TimePanel(timeline=TIMELINE),
         collapse_panels=True,
     )

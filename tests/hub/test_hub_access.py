@@ -9,8 +9,11 @@ from hub_client import REPO, Client, conversion, mini_egodex
 from hub_server import INVALID_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, HubServer
 
 from dataset_upload.config import HubConfig
+from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.errors import UsageError
 from dataset_upload.hub.files import MAX_ENTRIES_PER_FOLDER, MAX_FILES_PER_REPO, check_limits
+
+FORBIDDEN = EGODEX.publishing_forbidden
 
 FIND = """
 import json, sys
@@ -107,15 +110,17 @@ def test_a_public_repo_is_used_after_a_line_about_the_licence(hub: HubServer, cl
     hub.create(REPO, private=False)
     opened = "from dataset_upload.console.logs import log_to_terminal; log_to_terminal()\n"
     opened += "from dataset_upload.hub.access import *\n"
-    run = client.run("-c", opened + f"find_usable_repo(HubConfig(hub_repo_id={REPO!r}, private=False))")
+    run = client.run("-c", opened + f"find_usable_repo(HubConfig(hub_repo_id={REPO!r}, private=False), {FORBIDDEN!r})")
     assert run.exit_code == 0
-    assert run.stderr.startswith(f"Warning: {REPO} is public, but EgoDex is licensed CC-BY-NC-ND 4.0")
+    assert run.stderr.startswith(f"Warning: {REPO} is public, but {FORBIDDEN}")
 
 
 @pytest.mark.parametrize("private", [True, False])
 def test_a_new_repo_is_private_unless_told_otherwise(hub: HubServer, client: Client, private: bool) -> None:
     options = "" if private else ", private=False"
-    made = f"options = HubConfig(hub_repo_id={REPO!r}{options}); make_repo(find_usable_repo(options), options)"
+    made = (
+        f"options = HubConfig(hub_repo_id={REPO!r}{options}); make_repo(find_usable_repo(options, None), options, None)"
+    )
     run = client.run("-c", f"from dataset_upload.hub.access import *; {made}")
     assert run.exit_code == 0, run.stderr
     assert hub.repos[REPO].private == private

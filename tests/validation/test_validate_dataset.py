@@ -254,6 +254,8 @@ def test_each_check_notices_what_it_is_for(name: str, copy: Copy, capsys: pytest
         ("clip_lengths", lambda c: c.change_first("actions", lambda actions: actions[:-1])),
         ("times_rise", lambda c: c.change_first("frame_indices", lambda indices: [*indices[:-1], 10_000])),
         ("cameras_rigid", lambda c: c.change_first("camera_to_world", lambda poses: [swapped(pose) for pose in poses])),
+        ("hands_agree", lambda c: c.change_first("camera_to_world", lambda _: None)),
+        ("hands_rigid", lambda c: c.change_first("left_hand", lambda _: None, "hands")),
         ("same_sidecar", lambda c: c.change_rows(lambda rows: rows.pop(), "hands")),
         ("clips_there", lambda c: c.change_first("frames", lambda _: "egodex_test/../../secret.mp4")),
         ("clip_formats", lambda c: c.move_index_to_the_end()),

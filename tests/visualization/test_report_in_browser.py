@@ -357,6 +357,29 @@ def test_a_dataset_without_trajectories_has_a_report(chromium: Any, report: Path
     assert page.errors() == []
 
 
+def test_trajectories_without_hands_have_plots_of_their_actions(
+    chromium: Any, converted_arm: Path, tmp_path: Path
+) -> None:
+    address = build_report(open_dataset(str(converted_arm)), tmp_path).page.as_uri()
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    chromium.get(address)
+    page = Page(chromium)
+    assert page.texts(".histogram h3") == ["Source length", "Clip size"]
+    assert page.texts(".ranking h3") == ["Slowest to convert"]
+    assert not {"top speed", "hands in frame", "confidence"} & set(page.texts("#sort option"))
+    page.script("document.querySelector('#cards .card').click()")
+    page.until(lambda: page.script("video.currentTime") > 0)
+    assert [title.strip() for title in page.texts("#plots h3")] == [*(f"joint_{i}" for i in range(1, 7)), "gripper"]
+    assert page.texts("#facts dt") == ["Source", "Clip", "Converted in"]
+    assert "NaN" not in chromium.page_source and "null" not in page.one("#player").text
+    assert not page.one("#show-hands").is_displayed()
+    cursor = "document.querySelector('#plots .cursor').getAttribute('x1')"
+    before = page.script(cursor)
+    page.until(lambda: page.script(cursor) != before)
+    assert page.errors() == []
+
+
 def test_sizes_side_by_side_have_one_unit(page: Page) -> None:
     tiles = zip(page.texts("#tiles dt"), page.texts("#tiles dd"), strict=True)
     sizes = [size for name, size in tiles if name.startswith("of ")]

@@ -8,12 +8,15 @@ from typing import Any
 
 from dataset_upload.about import About
 from dataset_upload.formats.rfm import dataset_info
-from dataset_upload.formats.rfm.schema import NEW_IN_VERSION_2, main_fields
+from dataset_upload.formats.rfm.schema import NEW_IN_VERSION_2, Field, main_fields
 
 Description = dict[str, Any]  # what a conversion.json says
 
 _TASK_CATEGORIES = ("robotics", "video-classification")
 _TAGS = ("reward-model", "video")  # of every RFM dataset, behind those of its source
+
+_OF_EVERY_SOURCE = frozenset(field.name for field in main_fields(()))
+_WORLD_METRES = "metres in the recording's world frame"
 
 # Columns that only some tables have, by the one that they are explained behind.
 _ONLY_SOMETIMES = {
@@ -54,7 +57,7 @@ def section(descriptions: Sequence[Description], location: str) -> str:
         "\n".join(_unique(map(_introduction, abouts))),
         _TABLE_HEADER + "\n".join(map(_row, descriptions)),
         _loading(name, location, with_hands),
-        _FRAMES,
+        _FRAMES.format(hands=", the hands" if with_hands or not descriptions else ""),
         _columns(descriptions),
         _HANDS.format(joints=_names(with_hands, "hand_joints")) if with_hands or not descriptions else "",
         _ON_THE_HUB,
@@ -112,13 +115,23 @@ def _columns(descriptions: Sequence[Description]) -> str:
         sources.setdefault(dataset_info.about(description).columns, []).append(f"`{description['dataset_name']}`")
     first, *others = sources or {(): []}
     fields = main_fields(first)
-    action_names = _names(descriptions, "action_names")
-    for meaning, group in itertools.groupby(fields, key=lambda field: field.meaning):
+    declared = {column.name for columns in sources for column in columns}
+    texts = {
+        "action_names": _names(descriptions, "action_names"),
+        "actions": "; ".join(_unique(about.actions or _WORLD_METRES for about in _abouts(descriptions))),
+        "new_columns": ", ".join(name for name in NEW_IN_VERSION_2 if name in declared or name in _OF_EVERY_SOURCE),
+    }
+    all_have_hands = all(description["hand_joints"] for description in descriptions)
+
+    def meaning_of(field: Field) -> str:
+        if field.name in declared:
+            return field.meaning
+        return ((not all_have_hands and field.meaning_without_hands) or field.meaning).format(**texts)
+
+    for meaning, group in itertools.groupby(fields, key=meaning_of):
         names = [field.name for field in group]
-        is_declared = names[0] in {column.name for column in first}
-        where = sources[first] if others and is_declared else []
-        what = meaning.format(action_names=action_names, new_columns=", ".join(NEW_IN_VERSION_2))
-        lines.append(_column_row(names, what, where))
+        where = sources[first] if others and names[0] in declared else []
+        lines.append(_column_row(names, meaning, where))
         lines += [_ONLY_SOMETIMES[name] for name in names if name in _ONLY_SOMETIMES]
     for columns in others:
         for meaning, group_of_columns in itertools.groupby(columns, key=lambda column: column.meaning):
@@ -154,7 +167,7 @@ _TABLE_HEADER = """\
 _FRAMES = """\
 `frames` is the clip's path from the root of this folder or repo; `huggingface_hub.snapshot_download` with
 `repo_type="dataset"` fetches a repo with its clips. Every list with one entry a frame (`actions`,
-`confidences`, `camera_to_world`, `frame_indices`, `timestamps`, `source_seconds_left`, the hands) belongs to the frames
+`confidences`, `camera_to_world`, `frame_indices`, `timestamps`, `source_seconds_left`{hands}) belongs to the frames
 of the clip, in order."""
 
 _HANDS = """\

@@ -97,6 +97,7 @@ def about(description: dict[str, Any]) -> About:
     stored = description["about"]
     return About(
         **{name: stored[name] for name in (*_TEXTS, "publishing_forbidden")},
+        actions=stored.get("actions", ""),
         tags=tuple(stored["tags"]),
         columns=tuple(Column(column["name"], column["type"], column["meaning"]) for column in stored["columns"]),
         hand_joints=tuple(description["hand_joints"]),
@@ -106,6 +107,8 @@ def about(description: dict[str, Any]) -> About:
 def about_as_json(about: About) -> dict[str, Any]:
     """A source as a description has it, but for its joints."""
     fields = {name: value for name, value in asdict(about).items() if name != "hand_joints"}
+    if not about.actions:
+        del fields["actions"]  # which datasets that were made before this was said have not either
     return {**fields, "columns": [column._asdict() for column in about.columns]}
 
 

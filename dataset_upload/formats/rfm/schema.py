@@ -74,12 +74,14 @@ class Field(NamedTuple):
         name, type: as in the table.
         meaning: for the card; neighbours with the same meaning are explained together.
         value: its value in the row of an example; NaN stands for what is unknown.
+        meaning_without_hands: for the card of datasets some of which have no hands, where it is another.
     """
 
     name: str
     type: pa.DataType
     meaning: str
     value: Callable[[Example], Any]
+    meaning_without_hands: str | None = None
 
 
 def main_fields(declared: Sequence[Column]) -> list[Field]:
@@ -178,9 +180,14 @@ def _seconds_left(example: Example) -> NDArray[np.float64] | None:
 
 
 _FIXED = 'false, "successful", null: people doing the task'
+_FREE = "whether a robot does it; how it went; how far it got, 0 to 1, or null"
+_OR_NULL = "; null where the source has none"
+_CAMERA_POSE = "(T, 4, 4) camera pose; camera axes x right, y down, z forward"
+_CAMERA_MATRIX = "(3, 3) camera matrix in pixels of the clip's frames, origin at their top-left corner"
 _CLIP_TIMES = "the clip's frames in the source video: index, seconds"
 _SOURCE_VIDEO = "the source video's"
 _EPISODE = "the episode's key, its part of EgoDex, its task's folder"
+_ANY_EPISODE = "the episode's key, its part of the source, its task's folder"
 
 _FIELDS = [
     Field("id", pa.string(), "the trajectory's id, the same at every conversion", _whole("id")),
@@ -198,32 +205,36 @@ _FIELDS = [
         "path of the clip: H.264 MP4 (or the paths of its JPEGs)",
         lambda example: example.frames,
     ),
-    Field("is_robot", pa.bool_(), _FIXED, _whole("is_robot")),
-    Field("quality_label", pa.string(), _FIXED, _whole("quality_label")),
-    Field("partial_success", pa.float32(), _FIXED, _whole("partial_success")),
+    Field("is_robot", pa.bool_(), _FIXED, _whole("is_robot"), _FREE),
+    Field("quality_label", pa.string(), _FIXED, _whole("quality_label"), _FREE),
+    Field("partial_success", pa.float32(), _FIXED, _whole("partial_success"), _FREE),
     Field(
         "actions",
         _matrix,
         "(T, D) metres in the recording's world frame (ARKit's: y up, its own origin): {action_names}",
         _at_clip_frames("actions"),
+        "(T, D) {actions}: {action_names}",
     ),
     Field(
         "confidences",
         _matrix,
         "(T, 4) in 0..1 for left hand, right hand, left and right index tip; null where the source says nothing",
         _at_clip_frames("confidences"),
+        f"how sure a tracker is of the hands{_OR_NULL}",
     ),
     Field(
         "camera_to_world",
         _matrices,
-        "(T, 4, 4) camera pose; camera axes x right, y down, z forward",
+        _CAMERA_POSE,
         _at_clip_frames("camera_to_world"),
+        f"{_CAMERA_POSE}{_OR_NULL}",
     ),
     Field(
         "intrinsics",
         _matrix,
-        "(3, 3) camera matrix in pixels of the clip's frames, origin at their top-left corner",
+        _CAMERA_MATRIX,
         _intrinsics,
+        f"{_CAMERA_MATRIX}{_OR_NULL}",
     ),
     Field("frame_indices", pa.list_(pa.int32()), _CLIP_TIMES, lambda example: example.indices),
     Field(
@@ -240,11 +251,15 @@ _FIELDS = [
     ),
     Field("source_num_frames", pa.int32(), _SOURCE_VIDEO, lambda example: len(example.trajectory["frames"])),
     Field("source_fps", pa.float64(), _SOURCE_VIDEO, lambda example: example.trajectory["frames"].fps),
-    Field("source", pa.string(), _EPISODE, _whole("source")),
-    Field("part", pa.string(), _EPISODE, _whole("part")),
-    Field("task_name", pa.string(), _EPISODE, _whole("task_name")),
+    Field("source", pa.string(), _EPISODE, _whole("source"), _ANY_EPISODE),
+    Field("part", pa.string(), _EPISODE, _whole("part"), _ANY_EPISODE),
+    Field("task_name", pa.string(), _EPISODE, _whole("task_name"), _ANY_EPISODE),
 ]
 
 _VERSION_FIELD = Field(
-    "schema_version", pa.int32(), "of these columns; {new_columns} are new in 2", lambda example: VERSION
+    "schema_version",
+    pa.int32(),
+    "of these columns; {new_columns} are new in 2",
+    lambda example: VERSION,
+    "of these columns; new in 2: {new_columns}",
 )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dataset_upload.formats.rfm.finished_dataset import NUM_JOINTS, RfmDataset, RfmTrajectory
+from dataset_upload.formats.rfm.schema import HANDS_SCHEMA
 from dataset_upload.stored_trajectory import SIDES, Array
 from dataset_upload.video.clip_facts import ClipFacts, read_clip
 
@@ -47,6 +48,10 @@ class Case:
 
     def value(self, column: str) -> Any:
         return self._trajectory.row[column]
+
+    def is_null(self, column: str) -> bool:
+        """Whether there is nothing in this column, or no such column: of trajectories without camera or hands."""
+        return self._trajectory.row.get(column) is None
 
 
 TrajectoryCheck = Callable[[Case], Iterator[str]]
@@ -140,7 +145,7 @@ def seconds_left_fall(case: Case) -> Iterator[str]:
 
 def confidences_in_range(case: Case) -> Iterator[str]:
     """Every confidence is from 0 to 1, or unknown."""
-    if case.value("confidences") is None:
+    if case.is_null("confidences"):
         return
     confidences = case.array("confidences")
     if confidences.shape != (case.num_frames, 4):
@@ -150,7 +155,9 @@ def confidences_in_range(case: Case) -> Iterator[str]:
 
 
 def cameras_rigid(case: Case) -> Iterator[str]:
-    """Every camera_to_world is a rotation and a finite position."""
+    """Every camera_to_world is a rotation and a finite position, or unknown."""
+    if case.is_null("camera_to_world"):
+        return
     poses = case.array("camera_to_world")
     if poses.shape != (case.num_frames, 4, 4):
         yield f"camera_to_world has shape {poses.shape}, not {(case.num_frames, 4, 4)}"
@@ -161,7 +168,9 @@ def cameras_rigid(case: Case) -> Iterator[str]:
 
 
 def intrinsics_sane(case: Case) -> Iterator[str]:
-    """Intrinsics have positive focal lengths, no skew, and their centre within the frame."""
+    """Intrinsics have positive focal lengths, no skew, and their centre within the frame, or are unknown."""
+    if case.is_null("intrinsics"):
+        return
     matrix = case.array("intrinsics")
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         yield f"intrinsics of shape {matrix.shape}, or not finite"
@@ -175,7 +184,9 @@ def intrinsics_sane(case: Case) -> Iterator[str]:
 
 
 def hands_rigid(case: Case) -> Iterator[str]:
-    """Both hands have 25 finite joints a frame and wrists that rotate."""
+    """Both hands have 25 finite joints a frame and wrists that rotate, or there are none."""
+    if all(map(case.is_null, HANDS_SCHEMA.names[1:])):
+        return
     for side in SIDES:
         hand, wrist = case.array(f"{side}_hand"), case.array(f"{side}_wrist_rotation")
         if hand.shape != (case.num_frames, NUM_JOINTS, 3) or not np.isfinite(hand).all():
@@ -189,15 +200,18 @@ def hands_rigid(case: Case) -> Iterator[str]:
 def hands_agree(case: Case) -> Iterator[str]:
     """Wrists, fingertips and camera of the actions are those of the sidecar and the camera's pose."""
     actions = case.array("actions")
-    stored_elsewhere = {"camera": case.array("camera_to_world")[:, :3, 3]}
+    stored_elsewhere: dict[str, tuple[str, Any]] = {"camera": ("camera_to_world", np.s_[:, :3, 3])}
     for side in SIDES:
-        hand = case.array(f"{side}_hand")
-        stored_elsewhere |= {f"{side}Hand": hand[:, 0], f"{side}IndexFingerTip": hand[:, 9]}
-    for pose, positions in stored_elsewhere.items():
+        stored_elsewhere[f"{side}Hand"] = f"{side}_hand", np.s_[:, 0]
+        stored_elsewhere[f"{side}IndexFingerTip"] = f"{side}_hand", np.s_[:, 9]
+    for pose, (name, place) in stored_elsewhere.items():
         if f"{pose}_x" not in case.action_names:
             continue
+        if case.is_null(name):
+            yield f"{pose} is in the actions, but {name} is null"
+            continue
         column = case.action_names.index(f"{pose}_x")
-        distance = np.abs(actions[:, column : column + 3] - positions).max()
+        distance = np.abs(actions[:, column : column + 3] - case.array(name)[place]).max()
         if not distance < _SAME_PLACE:
             yield f"{pose} of the actions is {distance:.3g} m from where the other tables have it"
 

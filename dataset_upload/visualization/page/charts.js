@@ -101,29 +101,59 @@ function trajectoryPlots(curves, seek) {
   };
 }
 
+/** Plots of a trajectory without hands, one for each action column, as `trajectoryPlots`; `curves` begins with the times. */
+function actionPlots(names, [times, ...curves], seek) {
+  const plots = names.map((name, column) => {
+    const known = curves[column].filter((value) => value !== null);
+    const [low, high] = [Math.min(...known), Math.max(...known)];
+    const points = (x, y) => curves[column].map((value, i) => `${x(times[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+    return plotOverTime({
+      title: name, unit: "", of: "", digits: 2, end: times.at(-1), low, high: high > low ? high : low + 1, height: 56, seek,
+      draw: (x, y) => [svg("polyline", { class: "curve left", points: points(x, y) })],
+    });
+  });
+  return {
+    nodes: plots.map((plot) => plot.node),
+    moveTo(seconds) {
+      for (const plot of plots) plot.moveTo(seconds);
+    },
+  };
+}
+
 function distance(a, b) {
   return Math.hypot(a.x - b.x, a.y - b.y, a.z - b.z);
 }
 
 /** Left and right values over time; behind them doubt, the upper half for the left hand, the lower for the right. */
 function timePlot(title, unit, curves, times, left, right, seek) {
-  const [width, height, margin, foot] = [440, 120, 34, 18];
-  const end = curves.times.at(-1) || 1;
-  const top = niceCeiling(Math.max(...left, ...right, 0));
+  const line = (values, x, y) => values.map((value, i) => `${x(times[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const height = 120;
+  return plotOverTime({
+    title, unit, of: " of both hands", end: curves.times.at(-1), low: 0, high: niceCeiling(Math.max(...left, ...right, 0)), height, seek,
+    shading: (x) => [
+      ...doubt(curves.confidences.left, curves.times, x, 0, height / 2),
+      ...doubt(curves.confidences.right, curves.times, x, height / 2, height / 2)],
+    draw: (x, y) => [
+      svg("polyline", { class: "curve left", points: line(left, x, y) }),
+      svg("polyline", { class: "curve right", points: line(right, x, y) })],
+  });
+}
+
+/** A plot from 0 to `end` seconds, `low` to `high`; `shading(x)` gives what lies behind its grid, `draw(x, y)` what before. */
+function plotOverTime({ title, unit, of, digits = 3, end, low, high, height, seek, shading = () => [], draw }) {
+  const [width, margin, foot] = [440, 34, 18];
+  end ||= 1;
   const x = (time) => margin + (time / end) * (width - margin);
-  const y = (value) => height - (value / top) * height;
-  const line = (values) => values.map((value, i) => `${x(times[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-  const grid = [0, top / 2, top].flatMap((value) => [
+  const y = (value) => height - ((value - low) / (high - low)) * height;
+  const grid = [low, (low + high) / 2, high].flatMap((value) => [
     svg("line", { class: "grid", x1: margin, x2: width, y1: y(value), y2: y(value) }),
-    svg("text", { x: margin - 6, y: y(value) + 4, "text-anchor": "end", text: short(value) }),
+    svg("text", { x: margin - 6, y: y(value) + 4, "text-anchor": "end", text: short(value, digits) }),
   ]);
   const cursor = svg("line", { class: "cursor", x1: margin, x2: margin, y1: 0, y2: height });
-  const drawing = svg("svg", { viewBox: `0 -6 ${width} ${height + foot + 6}`, class: "seekable", role: "img", "aria-label": `${title} of both hands over ${short(end)} seconds` },
-    ...doubt(curves.confidences.left, curves.times, x, 0, height / 2),
-    ...doubt(curves.confidences.right, curves.times, x, height / 2, height / 2),
+  const drawing = svg("svg", { viewBox: `0 -6 ${width} ${height + foot + 6}`, class: "seekable", role: "img", "aria-label": `${title}${of} over ${short(end)} seconds` },
+    ...shading(x),
     ...grid,
-    svg("polyline", { class: "curve left", points: line(left) }),
-    svg("polyline", { class: "curve right", points: line(right) }),
+    ...draw(x, y),
     svg("text", { x: margin, y: height + 14, text: "0 s" }),
     svg("text", { x: width, y: height + 14, "text-anchor": "end", text: `${short(end)} s` }),
     cursor);

@@ -38,9 +38,12 @@ const player = {
     document.getElementById("stage").style.aspectRatio = trajectory.aspect;
     this.trouble.hidden = true;
     this.seek.max = trajectory.frames - 1;
-    this.plots = trajectoryPlots(decodeCurves(trajectory.curves, trajectory.duration), (seconds) => this.seekTime(seconds));
+    const seek = (seconds) => this.seekTime(seconds);
+    this.plots = trajectory.hasHands ? trajectoryPlots(decodeCurves(trajectory.curves, trajectory.duration), seek)
+      : actionPlots(data.actionNames, trajectory.actions, seek);
+    this.hands.closest("label").hidden = !trajectory.hasHands;
     document.getElementById("plots").replaceChildren(...this.plots.nodes);
-    if (!skeletonsOf.has(trajectory.clip)) document.head.append(element("script", { src: mediaPath(trajectory.clip, "js") }));
+    if (trajectory.hasHands && !skeletonsOf.has(trajectory.clip)) document.head.append(element("script", { src: mediaPath(trajectory.clip, "js") }));
     this.video.src = mediaPath(trajectory.clip, "mp4");
     this.setRate();
     this.play();

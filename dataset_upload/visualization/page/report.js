@@ -3,12 +3,18 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const fps = data.settings.fps;
 const trajectories = unpack(data);
+const someHaveHands = trajectories.some((trajectory) => trajectory.hasHands);
 const byId = (id) => document.getElementById(id);
 
 const CARDS_A_PAGE = 48;
 const TASKS_AT_FIRST = 16;
 const ROWS_AT_A_TIME = 100;
 const RANKED = 6;
+
+/** What follows from the numbers of both hands; null of a trajectory without hands, or without a camera that sees them. */
+function ifKnown(pair, combine) {
+  return pair.includes(null) ? null : combine(...pair);
+}
 
 /** The columns of the data as one object a trajectory, in the dataset's order. */
 function unpack({ trajectories: columns, texts, folders }) {
@@ -20,11 +26,11 @@ function unpack({ trajectories: columns, texts, folders }) {
     trajectory.text = texts[trajectory.task];
     trajectory.folder = folders[trajectory.folder];
     trajectory.words = `${trajectory.text} ${trajectory.source}`.toLowerCase();
-    trajectory.path = trajectory.paths[0] + trajectory.paths[1];
-    trajectory.topSpeed = Math.max(...trajectory.topSpeeds);
-    trajectory.radius = Math.min(...trajectory.radii);
-    trajectory.leastInFrame = Math.min(...trajectory.inFrame);
-    trajectory.meanInFrame = (trajectory.inFrame[0] + trajectory.inFrame[1]) / 2;
+    trajectory.path = ifKnown(trajectory.paths, (left, right) => left + right);
+    trajectory.topSpeed = ifKnown(trajectory.topSpeeds, Math.max);
+    trajectory.radius = ifKnown(trajectory.radii, Math.min);
+    trajectory.leastInFrame = ifKnown(trajectory.inFrame, Math.min);
+    trajectory.meanInFrame = ifKnown(trajectory.inFrame, (left, right) => (left + right) / 2);
     return trajectory;
   });
 }
@@ -75,7 +81,8 @@ function showOverview() {
   const of = (name) => trajectories.map((trajectory) => trajectory[name]);
   byId("histograms").append(
     histogram("Source length", of("seconds"), show.seconds),
-    histogram("Clip size", of("clipBytes"), show.kilobytes),
+    histogram("Clip size", of("clipBytes"), show.kilobytes));
+  if (someHaveHands) byId("histograms").append(
     histogram("Path of both hands", of("path"), show.metres),
     histogram("Hands in frame", of("meanInFrame"), show.share),
     histogram("Confidence", of("confidence"), show.confidence));
@@ -87,10 +94,10 @@ function showRankings() {
     ["Fastest hands", `Over ${show.speed(jumpSpeed)} the tracker may have jumped.`, "topSpeed", -1, show.speed, (value) => value > jumpSpeed],
     ["Stillest hands", `Within ${show.centimetres(stillRadius)}: at rest, or frozen.`, "radius", 1, show.centimetres, (value) => value < stillRadius],
     ["Least in frame", "Of the joints of the hand that is seen less.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
-    ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false, (trajectory) => trajectory.convertSeconds !== null],
+    ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false],
   ];
-  byId("rankings").append(...rankings.map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
-    const ranked = trajectories.filter(isRanked).sort((a, b) => direction * (a[key] - b[key])).slice(0, RANKED);
+  byId("rankings").append(...rankings.slice(someHaveHands ? 0 : -1).map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
+    const ranked = trajectories.filter((trajectory) => trajectory[key] !== null && isRanked(trajectory)).sort((a, b) => direction * (a[key] - b[key])).slice(0, RANKED);
     return element("div", { class: "ranking" }, element("h3", { text: title }),
       element("p", { text: ranked.length ? hint : "None." }),
       element("ol", {}, ...ranked.map((trajectory) => element("li", {},
@@ -139,12 +146,17 @@ function showInParts(place, button, items, size, draw, what) {
   more();
 }
 
+/** An object; where no trajectory has hands, without what is about these. */
+function withoutHands(object, names) {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => someHaveHands || !names.includes(name)));
+}
+
 const label = (status, reason) => (reason ? `${status}: ${reason}` : status);
 const counted = (count, one, many) => `${show.count(count)} ${count === 1 ? one : many}`;
 const linkTo = (trajectory) => `#play=${encodeURIComponent(trajectory.source)}`;
 const thumbnail = (trajectory) => element("img", { src: mediaPath(trajectory.clip, "jpg"), alt: "", loading: "lazy", decoding: "async", width: 256, height: 144 });
 
-const SORTS = {
+const SORTS = withoutHands({
   "dataset order": (trajectory) => trajectory.row,
   "task text": (trajectory) => trajectory.task, // texts are numbered in alphabetical order
   "source length": (trajectory) => trajectory.seconds,
@@ -154,7 +166,7 @@ const SORTS = {
   "hands in frame": (trajectory) => trajectory.leastInFrame,
   confidence: (trajectory) => trajectory.confidence,
   "conversion time": (trajectory) => trajectory.convertSeconds,
-};
+}, ["path of both hands", "top speed", "hands in frame", "confidence"]);
 
 const list = {
   found: trajectories,
@@ -198,6 +210,7 @@ function trajectoryCard(trajectory) {
 }
 
 function setUpList() {
+  byId("remark").closest("label").hidden = !someHaveHands;
   const remarks = [...new Set(trajectories.flatMap((trajectory) => trajectory.remarks))].sort();
   byId("remark").append(element("option", { value: "", text: "any or none" }), ...remarks.map((remark) => element("option", { text: remark })));
   byId("sort").append(...Object.keys(SORTS).map((name) => element("option", { text: name })));
@@ -237,13 +250,16 @@ function showUnconverted() {
 /** What the player says about a trajectory beneath its clip. */
 function factsOf(trajectory) {
   const pair = (values, write) => [element("i", { class: "left", text: write(values[0]) }), " · ", element("i", { class: "right", text: write(values[1]) })];
-  const facts = [
+  const ofHands = trajectory.hasHands ? [
     ["Hands", [element("i", { class: "left", text: "left" }), " · ", element("i", { class: "right", text: "right" })]],
     ["Path", pair(trajectory.paths, show.metres)],
     ["Top speed", pair(trajectory.topSpeeds, show.speed)],
     ["Stays within", pair(trajectory.radii, show.centimetres)],
-    ["In frame", pair(trajectory.inFrame, show.share)],
+    ["In frame", trajectory.leastInFrame === null ? ["unknown"] : pair(trajectory.inFrame, show.share)],
     ["Confidence", [show.confidence(trajectory.confidence)]],
+  ] : [];
+  const facts = [
+    ...ofHands,
     ["Source", [show.seconds(trajectory.seconds)]],
     ["Clip", [`${show.kilobytes(trajectory.clipBytes)}, ${trajectory.frames} frames`]],
     ["Converted in", [trajectory.convertSeconds === null ? "unknown" : show.seconds(trajectory.convertSeconds)]],
