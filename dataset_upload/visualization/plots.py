@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ _UNSURE = 0.35  # opacity of the shading where confidence is 0
 
 
 def write_plot(trajectory: StoredTrajectory, path: Path, action_names: Sequence[str]) -> None:
-    """A PNG of the hands' ways, or of a trajectory without hands, of its action columns, which have these names."""
+    """A PNG of the hands' paths; of a trajectory without hands, of its action columns, which have these names."""
     if has_hands(trajectory):
         _plot_hands(trajectory, path)
     else:
@@ -66,20 +65,19 @@ def _plot_hands(trajectory: StoredTrajectory, path: Path) -> None:
 
 def _plot_actions(trajectory: StoredTrajectory, path: Path, names: Sequence[str]) -> None:
     """Each action column over time, in a plot of its own."""
-    num_rows = -(-len(names) // _PLOTS_A_ROW)
+    curves = dict(zip(names, np.array(trajectory.row["actions"], np.float64).T, strict=True))
+    num_rows = -(-len(curves) // _PLOTS_A_ROW)
     figure = Figure(figsize=(12, 1 + 1.7 * num_rows), layout="constrained")
     figure.suptitle(f"{trajectory.source}: {trajectory.task}", fontsize=11, wrap=True)
-    actions = np.array(trajectory.row["actions"], np.float64)
-    plots = figure.subplots(num_rows, _PLOTS_A_ROW, sharex=True, squeeze=False).flat
-    for axes, name, curve in itertools.zip_longest(plots, names, actions.T):
-        if name is None:
-            axes.set_visible(False)
-            continue
+    plots = list(figure.subplots(num_rows, _PLOTS_A_ROW, squeeze=False).flat)
+    for axes, (name, curve) in zip(plots, curves.items(), strict=False):
         axes.plot(trajectory.times, curve, color=_COLOURS[0], marker=".", markersize=4)
         axes.set_title(name, fontsize=9)
         axes.margins(x=0)
         axes.grid(alpha=0.25)
-        axes.tick_params(labelsize=8, labelbottom=True)
+        axes.tick_params(labelsize=8)
+    for axes in plots[len(curves) :]:
+        axes.set_visible(False)
     figure.supxlabel("time, s", fontsize=9)
     _save(figure, path)
 

@@ -103,12 +103,11 @@ function trajectoryPlots(curves, seek) {
 
 /** Plots of a trajectory without hands, one for each action column, as `trajectoryPlots`; `curves` begins with the times. */
 function actionPlots(names, [times, ...curves], seek) {
-  const plots = names.map((name, column) => {
-    const known = curves[column].filter((value) => value !== null);
-    const [low, high] = [Math.min(...known), Math.max(...known)];
-    const points = (x, y) => curves[column].map((value, i) => `${x(times[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const plots = curves.map((curve, column) => {
+    const [low, high] = [Math.min(...curve), Math.max(...curve)];
+    const points = (x, y) => curve.map((value, i) => `${x(times[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
     return plotOverTime({
-      title: name, unit: "", of: "", digits: 2, end: times.at(-1), low, high: high > low ? high : low + 1, height: 56, seek,
+      title: names[column], unit: "", of: "", digits: 2, end: times.at(-1), low, high: high > low ? high : low + 1, height: 56, seek,
       draw: (x, y) => [svg("polyline", { class: "curve left", points: points(x, y) })],
     });
   });

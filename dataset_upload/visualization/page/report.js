@@ -96,6 +96,7 @@ function showRankings() {
     ["Least in frame", "Of the joints of the hand that is seen less.", "leastInFrame", 1, show.share, (value) => value < leastInFrame, (trajectory) => trajectory.leastInFrame < 1],
     ["Slowest to convert", "Large files or a slow disk.", "convertSeconds", -1, show.seconds, () => false],
   ];
+  // All but the last are about hands.
   byId("rankings").append(...rankings.slice(someHaveHands ? 0 : -1).map(([title, hint, key, direction, write, isOver, isRanked = () => true]) => {
     const ranked = trajectories.filter((trajectory) => trajectory[key] !== null && isRanked(trajectory)).sort((a, b) => direction * (a[key] - b[key])).slice(0, RANKED);
     return element("div", { class: "ranking" }, element("h3", { text: title }),
