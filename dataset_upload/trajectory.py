@@ -32,7 +32,7 @@ class OpenVideo(Protocol):
     height: int
 
     def decode(self, indices: NDArray[np.int64]) -> Iterator[Picture]:
-        """The pictures of these frames, which must ascend. Raises EpisodeError where one is damaged."""
+        """The pictures of these of the T frames, which must ascend. Raises EpisodeError where one is damaged."""
 
 
 class Frames(Protocol):

@@ -11,6 +11,24 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dataset_upload.video.decoding import Video
+from dataset_upload.video.picture import Picture
+
+
+class OpenFrames:
+    """Frames of a video that is open.
+
+    Attributes:
+        width, height: in pixels.
+    """
+
+    def __init__(self, video: Video, indices: range) -> None:
+        self.width, self.height = video.width, video.height
+        self._video = video
+        self._indices = indices
+
+    def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[Picture]:
+        """As `Video.decode`; 0 is the first of these frames. Of a sequence that runs backwards only one at a time."""
+        return self._video.decode([self._indices[int(index)] for index in indices])
 
 
 class VideoFrames(Sequence[NDArray[np.uint8]]):
@@ -31,7 +49,7 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
         timestamps: (T,) float64, seconds from the first frame of the file.
         fps: the file's average frame rate, of a slice as well; 0 if the file does not say.
         indices: which frames of the file these are.
-        open(): the `Video` behind them, for pictures as they were decoded, without RGB.
+        open(): the video behind them, for pictures as they were decoded, without RGB.
     """
 
     def __init__(self, open_file: Callable[[], BinaryIO], name: str, indices: range | None = None) -> None:
@@ -51,8 +69,13 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
         self.indices = range(self._video.num_frames) if indices is None else indices
 
     @contextmanager
-    def open(self) -> Iterator[Video]:
-        """The video itself, for its pictures as they were decoded; its indices are those of the file."""
+    def open(self) -> Iterator[OpenFrames]:
+        """The video, for its pictures as they were decoded; indices are those of this sequence, not of the file."""
+        with self._open() as video:
+            yield OpenFrames(video, self.indices)
+
+    @contextmanager
+    def _open(self) -> Iterator[Video]:
         with self._open_file() as file:
             yield self._video.reopened(file)
 
@@ -81,7 +104,7 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
             view.__dict__.update(self.__dict__, indices=self.indices[index])
             return view
         wanted = self.indices[index]
-        with self.open() as video:
+        with self._open() as video:
             (picture,) = video.decode([wanted])
             return picture.to_rgb()
 
@@ -89,7 +112,7 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
         if self.indices.step < 0:
             yield from (self[position] for position in range(len(self)))
             return
-        with self.open() as video:
+        with self._open() as video:
             for picture in video.decode(self.indices):
                 yield picture.to_rgb()
 

@@ -180,10 +180,11 @@ def test_no_file_stays_open(path: Path) -> None:
     assert all(file.closed for file in files)
 
 
-def test_open_gives_the_video_itself(frames: VideoFrames) -> None:
-    with frames[10:].open() as video:
-        assert isinstance(video, Video)
-        assert video.num_frames == COUNT
+def test_open_decodes_the_frames_of_the_sequence(frames: VideoFrames) -> None:
+    with frames[10:40:3].open() as video:
+        assert (video.width, video.height) == frames.shape[2:0:-1]
+        decoded = [picture.to_rgb() for picture in video.decode([0, 4])]
+    assert np.array_equal(decoded, [frames[10], frames[22]])
 
 
 def test_a_broken_video_is_a_failure_when_it_is_made() -> None:
