@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,10 +63,13 @@ class Encoder(Protocol):
 
 
 class DatasetWriter(Protocol):
-    """A dataset while a run writes it: what the pipeline's own process does of a format."""
+    """A dataset while a run writes it: what the pipeline's own process does of a format.
 
-    def incoming_folder(self) -> AbstractContextManager[Path]:
-        """An empty folder on the dataset's disk for files that are being written; it is gone after the `with`."""
+    Attributes:
+        folder: of the dataset.
+    """
+
+    folder: Path
 
     def place(self, job: Job, piece: Piece) -> None:
         """Put a piece into its place. Nothing is computed here: this process feeds all others."""
@@ -122,15 +124,19 @@ class Format(Protocol):
         """Raises UsageError where something is missing that encoders need."""
 
     def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> Encoder:
-        """What workers do."""
+        """What workers do.
+
+        Args:
+            incoming: an empty folder on the dataset's disk for files that are being written; deleted after the run.
+        """
 
     def open_writer(
         self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]
     ) -> DatasetWriter:
         """Open a dataset, which this run has locked, to write into."""
 
-    def remove(self, folder: Path) -> None:
-        """Delete a dataset but for its ledger and its lock, so that at no time what others are told of it is wrong."""
+    def withdraw(self, folder: Path) -> None:
+        """Tell nobody of a dataset any more: its files are going to be deleted."""
 
     def recognises(self, folder: Path) -> bool:
         """Whether a folder is that of a finished dataset of this format."""

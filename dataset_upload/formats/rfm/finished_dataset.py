@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dataset_upload.dataset_folder import LEDGER, has_been_written
+from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
-from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
+from dataset_upload.ledger import DONE, rows_digest
 from dataset_upload.stored_trajectory import SIDES, Array
 from dataset_upload.video.plain_decoding import decode_clip
 
@@ -104,19 +104,8 @@ class RfmTrajectory:
         return decode_clip(self.clip_contents())
 
 
-class RfmDataset:
-    """One dataset of an output folder.
-
-    Attributes:
-        root: the output folder, which the paths of clips are relative to.
-        name: the dataset's.
-        folder: `root/name`.
-    """
-
-    def __init__(self, root: Path, name: str) -> None:
-        self.root = root
-        self.name = name
-        self.folder = root / name
+class RfmDataset(FinishedDataset):
+    """One dataset of an output folder."""
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -125,16 +114,6 @@ class RfmDataset:
         if description is None:
             raise FileNotFoundError(2, "missing or damaged", str(self.folder / CONVERSION))
         return description
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether this has come from the Hub, to which neither ledger nor `.work` ever go."""
-        return not has_been_written(self.folder)
-
-    @cached_property
-    def ledger(self) -> dict[str, Entry]:
-        """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError."""
-        return {} if self.is_copy else read_entries(self.folder / LEDGER)
 
     def ledger_digest(self) -> str:
         """The fingerprint of the rows that the ledger calls done, as conversion.json has it. Raises OSError."""
@@ -167,10 +146,6 @@ class RfmDataset:
         """A column's values, of all rows."""
         columns = [pq.ParquetFile(shard).read(columns=[name])[0] for shard in self.shards(table)]
         return [value for column in columns for value in column.to_pylist()]
-
-    def spread(self, count: int) -> list[int]:
-        """The numbers of `count` rows, or of all if there are fewer, evenly spaced; the first row is one of them."""
-        return sorted({row * len(self) // count for row in range(count)}) if count else []
 
     def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[RfmTrajectory]:
         """The trajectories of these rows, which must ascend; of all rows if not given."""

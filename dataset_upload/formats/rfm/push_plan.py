@@ -91,7 +91,7 @@ def _tables_for_the_hub(folder: Path, repo_id: str, options: HubConfig, target: 
 
 def _check_finished(folder: Path) -> None:
     """Raises UsageError where an interrupted run has left clips or shards that do not belong together."""
-    dataset = RfmDataset(folder.parent, folder.name)
+    dataset = RfmDataset(folder)
     if dataset.is_copy:
         return
     description = dataset_info.read(folder)  # None if a power cut has damaged it
