@@ -193,7 +193,7 @@ def open_ledger(folder: Path, config: GenerateConfig, output_format: Format, par
         if not config.output.overwrite:
             raise
     logger.warning(f"Warning: Replacing {folder}, which was made with other settings or of another part")
-    (format_of(folder) or output_format).withdraw(folder)
+    output_format.withdraw(folder)
     empty(folder)
     path.unlink()  # last: until here an interrupted deletion is taken up again
     return Ledger(path, settings, defaults, part)

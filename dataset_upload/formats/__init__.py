@@ -8,7 +8,9 @@ class that has what `Format` asks for, and a line in `FORMATS`.
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,7 +86,8 @@ class DatasetWriter(Protocol):
         """Bring the dataset up to what the ledger says. Raises StoppedError, OSError; the next call goes on."""
 
 
-class PushPlan(Protocol):
+@dataclass(frozen=True)
+class PushPlan(ABC):
     """A dataset as it belongs on the Hub.
 
     Attributes:
@@ -97,21 +100,24 @@ class PushPlan(Protocol):
     media: dict[str, Path]
     tables: dict[str, Path]
 
+    @abstractmethod
     def outdated_tables(self, remote: Iterable[str]) -> list[str]:
         """What of the tables in the repo an earlier push of this dataset has left there."""
 
+    @abstractmethod
     def outdated_media(self, remote: Iterable[str]) -> list[str]:
         """Likewise, of the media."""
 
     def removals(self, remote: Iterable[str]) -> list[str]:
-        """The outdated media, with folders that hold nothing else in one piece ("NAME/batch_0000/")."""
+        """The outdated media; a format that has folders of them may name those whole ("NAME/batch_0000/")."""
+        return self.outdated_media(remote)
 
 
 class Format(Protocol):
-    """One way to lay out a dataset. It has no state of its own."""
+    """One way to lay out a dataset. It has no state of its own. Classes inherit from it: what can be left out is here."""
 
     name: str
-    preload: tuple[str, ...]  # modules that a process imports before it forks workers: what takes long to load
+    preload: tuple[str, ...] = ()  # modules that a process imports before it forks workers: what takes long to load
     card: Card  # of datasets that share a folder or a repo
 
     def settings(self, config: GenerateConfig) -> dict[str, Any]:

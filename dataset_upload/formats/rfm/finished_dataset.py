@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,35 +16,14 @@ from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
 from dataset_upload.ledger import DONE, rows_digest
-from dataset_upload.stored_trajectory import SIDES, Array
+from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory
 from dataset_upload.video.plain_decoding import decode_clip
 
 NUM_JOINTS = 25
 
 
-@dataclass(frozen=True)
-class RfmTrajectory:
-    """One row of the main table with its row of the sidecar. T is the number of frames of the clip.
-
-    Attributes:
-        number: of the row, from 0.
-        row: every column of both tables, as plain Python values.
-        root: the output folder, which the clip's path is relative to.
-    """
-
-    number: int
-    row: dict[str, Any]
-    root: Path
-
-    @property
-    def source(self) -> str:
-        """The episode, `<task>/<n>`."""
-        return str(self.row["source"])
-
-    @property
-    def task(self) -> str:
-        """What is done, in words."""
-        return str(self.row["task"])
+class RfmTrajectory(StoredTrajectory):
+    """One row of the main table with its row of the sidecar."""
 
     @property
     def clip_number(self) -> int:
@@ -67,7 +45,7 @@ class RfmTrajectory:
         packed = [self.row["video"]] if "video" in self.row else self.row.get("images", [])
         if packed and all(file["bytes"] for file in packed):
             return [file["bytes"] for file in packed]
-        return [path.read_bytes() for path in self.clip]
+        return super().clip_contents()
 
     @cached_property
     def times(self) -> Array:

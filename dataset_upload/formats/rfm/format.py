@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_upload.about import About
 from dataset_upload.config import GenerateConfig, HubConfig
 from dataset_upload.console.options import result_settings
+from dataset_upload.formats import Format
 from dataset_upload.formats.rfm import card
 from dataset_upload.formats.rfm.layout import CONVERSION, is_dataset
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dataset_upload.formats.rfm.writer import RfmWriter
 
 
-class RfmFormat:
+class RfmFormat(Format):
     """Clips of a few frames with a table of one row a trajectory; see `formats.Format`."""
 
     name = "rfm"
