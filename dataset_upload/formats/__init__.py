@@ -114,7 +114,7 @@ class PushPlan(ABC):
 
 
 class Format(Protocol):
-    """One way to lay out a dataset. It has no state of its own. Classes inherit from it: what can be left out is here."""
+    """One way to lay out a dataset; its class inherits what it need not say from here. It has no state of its own."""
 
     name: str
     preload: tuple[str, ...] = ()  # modules that a process imports before it forks workers: what takes long to load

@@ -198,7 +198,7 @@ class ToyFormat(Format):
     card = ToyCard()
 
     def settings(self, config: GenerateConfig) -> dict[str, Any]:
-        return {}
+        return {"output.actions": config.output.actions}
 
     def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> ToyEncoder:
         return ToyEncoder()
