@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -42,10 +44,35 @@ def dataset_lock(folder: Path) -> Iterator[None]:
                 raise
             raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
         try:
+            _discard_incoming(folder)  # what a run that was killed has left
             yield
         finally:
             if folder in missing and not has_entries(folder / LEDGER):
                 _remove_unused(folder, missing)
+
+
+@contextmanager
+def incoming_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder on a dataset's disk for files that are being written; it is gone after the `with`.
+
+    It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
+    """
+    try:
+        yield Path(tempfile.mkdtemp(prefix="incoming-", dir=folder / WORK))
+    finally:
+        _discard_incoming(folder)
+
+
+def _discard_incoming(folder: Path) -> None:
+    for left in (folder / WORK).glob("incoming-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def empty(folder: Path) -> None:
+    """Delete everything in a dataset's folder but for its ledger and its lock."""
+    for entry in (*folder.iterdir(), *(folder / WORK).iterdir()):
+        if entry.name not in (WORK, LOCK, LEDGER):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _remove_unused(folder: Path, made: Sequence[Path]) -> None:

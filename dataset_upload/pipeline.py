@@ -15,7 +15,7 @@ from dataset_upload.config import GenerateConfig, OutputConfig
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.conversion import Conversion
-from dataset_upload.dataset_folder import LEDGER, dataset_lock
+from dataset_upload.dataset_folder import LEDGER, dataset_lock, empty, incoming_folder
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
@@ -193,7 +193,8 @@ def open_ledger(folder: Path, config: GenerateConfig, output_format: Format, par
         if not config.output.overwrite:
             raise
     logger.warning(f"Warning: Replacing {folder}, which was made with other settings or of another part")
-    output_format.remove(folder)
+    output_format.withdraw(folder)
+    empty(folder)
     path.unlink()  # last: until here an interrupted deletion is taken up again
     return Ledger(path, settings, defaults, part)
 
@@ -263,7 +264,7 @@ def convert_all(
     engine = find_engine(output.engine, output.num_workers)
     output_format.check_ready()
     ledger.flush()  # what is reopened, before it is replaced
-    with work.timed(), writer.incoming_folder() as incoming:
+    with work.timed(), incoming_folder(writer.folder) as incoming:
         conversion = Conversion(
             loader,
             output_format.make_encoder(config, loader.about, incoming),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,59 +16,74 @@ Array = NDArray[np.float64]
 SIDES = ("left", "right")
 
 
-class StoredTrajectory(Protocol):
-    """One trajectory of a finished dataset. T is the number of frames of its clip; what it has not is NaN.
+@dataclass(frozen=True)
+class StoredTrajectory(ABC):
+    """One trajectory of a finished dataset; each format has a class that says where its clip is, and what else it has.
+
+    T is the number of frames of its clip; what it has not is NaN.
 
     Attributes:
         number: of the row, from 0.
         row: every column, as plain Python values; `actions`, T rows of D numbers, is one.
+        root: the output folder, which the clip's path is relative to.
     """
 
-    @property
-    def number(self) -> int: ...
-    @property
-    def row(self) -> dict[str, Any]: ...
+    number: int
+    row: dict[str, Any]
+    root: Path
+
     @property
     def source(self) -> str:
-        """The episode's key."""
+        """The episode's key: `<task>/<n>`."""
+        return str(self.row["source"])
 
     @property
     def task(self) -> str:
         """What is done, in words."""
+        return str(self.row["task"])
 
     @property
+    @abstractmethod
     def clip_number(self) -> int:
         """The clip's number in its dataset."""
 
     @property
+    @abstractmethod
     def clip(self) -> list[Path]:
         """Where the MP4 lies, or the JPEGs, in order."""
 
     def clip_contents(self) -> list[bytes]:
         """The MP4, or the JPEGs, in order. Raises OSError."""
+        return [path.read_bytes() for path in self.clip]
 
+    @abstractmethod
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The clip's (H, W, 3) RGB frames, one at a time. Raises OSError."""
 
     @property
+    @abstractmethod
     def times(self) -> Array:
         """(T,) seconds from the first frame of the source video."""
 
     @property
     def camera_to_world(self) -> Array:
         """(T, 4, 4) camera poses, metres; camera axes x right, y down, z forward."""
+        return np.full((len(self.times), 4, 4), np.nan)
 
     @property
     def intrinsics(self) -> Array:
         """(3, 3) camera matrix, pixels of the clip's frames."""
+        return np.full((3, 3), np.nan)
 
     @property
     def hands(self) -> Array:
         """(2, T, 25, 3) joints of the left and the right hand, metres, world frame."""
+        return np.full((2, len(self.times), 25, 3), np.nan)
 
     @property
     def confidences(self) -> Array:
         """(2, T) how sure the tracker is of the left and the right hand, 0 to 1."""
+        return np.full((2, len(self.times)), np.nan)
 
 
 def has_hands(trajectory: StoredTrajectory) -> bool:

@@ -8,8 +8,9 @@ class that has what `Format` asks for, and a line in `FORMATS`.
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,10 +65,13 @@ class Encoder(Protocol):
 
 
 class DatasetWriter(Protocol):
-    """A dataset while a run writes it: what the pipeline's own process does of a format."""
+    """A dataset while a run writes it: what the pipeline's own process does of a format.
 
-    def incoming_folder(self) -> AbstractContextManager[Path]:
-        """An empty folder on the dataset's disk for files that are being written; it is gone after the `with`."""
+    Attributes:
+        folder: of the dataset.
+    """
+
+    folder: Path
 
     def place(self, job: Job, piece: Piece) -> None:
         """Put a piece into its place. Nothing is computed here: this process feeds all others."""
@@ -82,7 +86,8 @@ class DatasetWriter(Protocol):
         """Bring the dataset up to what the ledger says. Raises StoppedError, OSError; the next call goes on."""
 
 
-class PushPlan(Protocol):
+@dataclass(frozen=True)
+class PushPlan(ABC):
     """A dataset as it belongs on the Hub.
 
     Attributes:
@@ -95,21 +100,24 @@ class PushPlan(Protocol):
     media: dict[str, Path]
     tables: dict[str, Path]
 
+    @abstractmethod
     def outdated_tables(self, remote: Iterable[str]) -> list[str]:
         """What of the tables in the repo an earlier push of this dataset has left there."""
 
+    @abstractmethod
     def outdated_media(self, remote: Iterable[str]) -> list[str]:
         """Likewise, of the media."""
 
     def removals(self, remote: Iterable[str]) -> list[str]:
-        """The outdated media, with folders that hold nothing else in one piece ("NAME/batch_0000/")."""
+        """The outdated media; a format that has folders of them may name those whole ("NAME/batch_0000/")."""
+        return self.outdated_media(remote)
 
 
 class Format(Protocol):
-    """One way to lay out a dataset. It has no state of its own."""
+    """One way to lay out a dataset; its class inherits what it need not say from here. It has no state of its own."""
 
     name: str
-    preload: tuple[str, ...]  # modules that a process imports before it forks workers: what takes long to load
+    preload: tuple[str, ...] = ()  # modules that a process imports before it forks workers: what takes long to load
     card: Card  # of datasets that share a folder or a repo
 
     def settings(self, config: GenerateConfig) -> dict[str, Any]:
@@ -122,15 +130,19 @@ class Format(Protocol):
         """Raises UsageError where something is missing that encoders need."""
 
     def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> Encoder:
-        """What workers do."""
+        """What workers do.
+
+        Args:
+            incoming: an empty folder on the dataset's disk for files that are being written; deleted after the run.
+        """
 
     def open_writer(
         self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]
     ) -> DatasetWriter:
         """Open a dataset, which this run has locked, to write into."""
 
-    def remove(self, folder: Path) -> None:
-        """Delete a dataset but for its ledger and its lock, so that at no time what others are told of it is wrong."""
+    def withdraw(self, folder: Path) -> None:
+        """Tell nobody of a dataset any more: its files are going to be deleted."""
 
     def recognises(self, folder: Path) -> bool:
         """Whether a folder is that of a finished dataset of this format."""

@@ -10,17 +10,21 @@ Nothing is read before it is asked for, so that a damaged dataset can be opened 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from dataset_upload.dataset_folder import LEDGER, has_been_written
 from dataset_upload.errors import UsageError
 from dataset_upload.formats import Format, format_of
-from dataset_upload.ledger import Entry
+from dataset_upload.ledger import Entry, read_entries
+from dataset_upload.stored_trajectory import StoredTrajectory
 
 
-class FinishedDataset(Protocol):
-    """One finished dataset.
+class FinishedDataset(ABC):
+    """One finished dataset; each format has a class that says what its files hold.
 
     Attributes:
         root: the output folder, which paths of clips are relative to.
@@ -28,36 +32,45 @@ class FinishedDataset(Protocol):
         folder: `root/name`.
     """
 
-    root: Path
-    name: str
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.root = folder.parent
+        self.name = folder.name
+        self.folder = folder
 
     @property
+    @abstractmethod
     def description(self) -> dict[str, Any]:
         """How it was made. Raises OSError where nothing tells."""
 
-    @property
-    def is_copy(self) -> bool:
-        """Whether this has come from the Hub, to which no ledger ever goes."""
-
-    @property
-    def ledger(self) -> dict[str, Entry]:
-        """The last line about each episode, by the episode's key; none in a copy. Raises OSError."""
-
+    @abstractmethod
     def table_files(self) -> list[Path]:
         """The files of all tables."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """The number of trajectories."""
 
+    @abstractmethod
     def column(self, name: str) -> list[Any]:
         """A column's values, of all rows."""
 
+    @abstractmethod
+    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[StoredTrajectory]:
+        """The trajectories of these rows, which must ascend; of all rows if not given."""
+
     def spread(self, count: int) -> list[int]:
         """The numbers of `count` rows, or of all if there are fewer, evenly spaced; the first row is one of them."""
+        return sorted({row * len(self) // count for row in range(count)}) if count else []
 
-    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[Any]:
-        """The trajectories of these rows, which must ascend; of all rows if not given."""
+    @property
+    def is_copy(self) -> bool:
+        """Whether this has come from the Hub, to which neither ledger nor `.work` ever go."""
+        return not has_been_written(self.folder)
+
+    @cached_property
+    def ledger(self) -> dict[str, Entry]:
+        """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError."""
+        return {} if self.is_copy else read_entries(self.folder / LEDGER)
 
 
 def open_dataset(location: str, name: str | None = None) -> FinishedDataset:

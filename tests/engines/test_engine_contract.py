@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conversions import fork_convert
+from drawn_egodex import tiny_egodex
 from misbehaving import Do, Doing
+from output_folder import outcomes, published
 
 from dataset_upload.engines import ENGINES, Engine, find_engine
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
@@ -108,7 +112,22 @@ def test_closing_ends_the_work(engine: Engine, do: Do, workers: int) -> None:
     outcomes = engine(do, jobs(2000), num_workers=workers, timeout_s=60)
     next(outcomes)
     outcomes.close()
-    assert len(do.attempts()) < 1000
+    begun = len(do.attempts())
+    assert begun < 1000
+    time.sleep(0.2)
+    assert len(do.attempts()) == begun
+
+
+def test_the_command_gives_the_same_with_an_engine_that_it_knows_only_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENGINES, "toy", TOY)
+    tiny_egodex(tmp_path / "test", episodes=6)
+    next((tmp_path / "test").rglob("*.mp4")).write_bytes(b"")
+    for output_dir, options in (("here", []), ("there", ["--output.engine=toy", "--output.num_workers=3"])):
+        assert fork_convert(tmp_path / "test", tmp_path / output_dir, *options).exit_code == 1
+    assert outcomes(tmp_path / "there") == outcomes(tmp_path / "here")
+    assert published(tmp_path / "there") == published(tmp_path / "here")
 
 
 def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:

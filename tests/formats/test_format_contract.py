@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from pathlib import Path
 
 import commands
@@ -12,8 +14,10 @@ from drawn_egodex import tiny_egodex
 from hub_client import REPO, Client
 from hub_server import HubServer
 from output_folder import identities, outcomes, published
+from processes import die_at_change
 
 from dataset_upload import validate_dataset
+from dataset_upload.errors import UsageError
 from dataset_upload.formats import FORMATS, find_format, format_of
 from dataset_upload.formats.finished_dataset import open_dataset
 
@@ -110,6 +114,51 @@ def test_any_number_of_workers_gives_the_same_bytes(source: Path, output_dir: Pa
     }
 
 
+@pytest.mark.parametrize("number", [3, 9, 15, 21])
+def test_a_run_that_is_killed_is_taken_up_again(
+    source: Path, output_dir: Path, tmp_path: Path, name: str, number: int
+) -> None:
+    killed = fork_convert(source, tmp_path / "killed", f"--output.format={name}", first=die_at_change(number))
+    assert killed.exit_code == -signal.SIGKILL
+    convert(source, tmp_path / "killed", name)
+    assert published(tmp_path / "killed") == published(output_dir)
+    assert outcomes(tmp_path / "killed") == outcomes(output_dir)
+    assert [path.name for path in (tmp_path / "killed" / NAME / ".work").iterdir()] == ["lock"]
+
+
+def test_an_episode_that_has_gone_bad_leaves_neither_row_nor_clip(
+    source: Path, output_dir: Path, tmp_path: Path, name: str
+) -> None:
+    copy = shutil.copytree(source, tmp_path / "test")
+    bad, *_ = open_dataset(str(output_dir)).trajectories()
+    (copy / f"{bad.source}.mp4").write_bytes(b"")
+    convert(copy, output_dir, name)
+    assert bad.source not in open_dataset(str(output_dir)).column("source")
+    assert not bad.clip[0].exists()
+    assert validate_dataset.main([str(output_dir)]) == 0
+
+
+def test_other_settings_are_refused_unless_they_are_to_replace_it(
+    source: Path, output_dir: Path, tmp_path: Path, name: str
+) -> None:
+    before, options = identities(output_dir), (f"--output.format={name}", "--output.actions=[hands]")
+    ended = fork_convert(source, output_dir, *options)
+    assert ended.exit_code == 2
+    assert f"{output_dir / NAME} was made with other settings" in ended.last_line
+    assert identities(output_dir) == before
+    convert(source, output_dir, name, *options, "--output.overwrite=true")
+    convert(source, tmp_path / "fresh", name, *options)
+    assert published(output_dir) == published(tmp_path / "fresh")
+
+
+def test_datasets_of_one_folder_are_told_apart_by_name(source: Path, output_dir: Path, name: str) -> None:
+    fork_convert(source, output_dir, f"--output.format={name}", name="another")
+    with pytest.raises(UsageError, match=f"holds 2 datasets; give --name: another, {NAME}"):
+        open_dataset(str(output_dir))
+    assert open_dataset(str(output_dir), "another").folder == output_dir / "another"
+    assert open_dataset(str(output_dir / NAME)).name == NAME
+
+
 @pytest.mark.parametrize("options", [[], ["--output.overwrite=true"]], ids=["", "overwrite"])
 @pytest.mark.parametrize("dataset_name", [NAME, "another"])
 def test_a_folder_has_one_format(
@@ -124,7 +173,7 @@ def test_a_folder_has_one_format(
 
 def test_it_is_pushed_and_verified(hub: HubServer, client: Client, output_dir: Path) -> None:
     for what in ("--push", "--verify"):
-        ended = client.run("-c", WITH_TOY, what, output_dir / NAME, REPO, PYTHONPATH=commands.WITH_HARNESS)
+        ended = client.run("-c", WITH_TOY, what, output_dir, REPO, PYTHONPATH=commands.WITH_HARNESS)
         assert ended.exit_code == 0, ended.stderr
     pushed = {path: file.content for path, file in hub.repos[REPO].files.items() if path.startswith(f"{NAME}/")}
     local = {path: content for path, content in published(output_dir).items() if path.startswith(f"{NAME}/")}

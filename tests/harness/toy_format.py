@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,13 +20,14 @@ from numpy.typing import NDArray
 
 from dataset_upload.about import About
 from dataset_upload.config import GenerateConfig, HubConfig
-from dataset_upload.dataset_folder import LEDGER, WORK, has_been_written
+from dataset_upload.formats import Format, PushPlan
 from dataset_upload.formats.checks import Checks
+from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.jobs import Job, Piece
-from dataset_upload.ledger import DONE, Entry, Ledger, read_entries
+from dataset_upload.ledger import DONE, Entry, Ledger
 from dataset_upload.storage.placing import Placing
 from dataset_upload.storage.whole_file import write_whole
-from dataset_upload.stored_trajectory import Array
+from dataset_upload.stored_trajectory import Array, StoredTrajectory
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.geometry import Resize, plan_resize
 
@@ -73,13 +71,8 @@ class ToyWriter:
     """What the run's own process does."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._placing = Placing(folder)
-
-    @contextmanager
-    def incoming_folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir=self._folder / WORK) as folder:
-            yield Path(folder)
 
     def place(self, job: Job, piece: Piece) -> None:
         for path, content in piece.media.items():
@@ -89,37 +82,29 @@ class ToyWriter:
         self._placing.flush()
 
     def lost(self, entries: Iterable[Entry]) -> list[str]:
-        return [entry.key for entry in entries if not (self._folder / arrays_path(entry.clip)).exists()]
+        return [each.key for each in entries if not (self.folder / arrays_path(each.clip)).exists()]
 
     def finish(self, ledger: Ledger) -> None:
-        rows = [
-            {"source": entry.key, "task": entry.task_name, "file": arrays_path(entry.clip)}
-            for entry in sorted(ledger.with_status(DONE))
-        ]
-        write_whole(self._folder / INDEX, json.dumps({"name": self._folder.name, "trajectories": rows}, indent=1))
-        names = sorted(path.parent.name for path in self._folder.parent.glob(f"*/{INDEX}"))
-        write_whole(self._folder.parent / CARD, card_of(names))
+        rows = [self._row(entry) for entry in sorted(ledger.with_status(DONE))]
+        write_whole(self.folder / INDEX, json.dumps({"name": self.folder.name, "trajectories": rows}, indent=1))
+        for path in (self.folder / "arrays").glob("*"):
+            if f"{self.folder.name}/arrays/{path.name}" not in [row["file"] for row in rows]:
+                path.unlink()
+        names = sorted(path.parent.name for path in self.folder.parent.glob(f"*/{INDEX}"))
+        write_whole(self.folder.parent / CARD, card_of(names))
+
+    def _row(self, entry: Entry) -> dict[str, Any]:
+        file = f"{self.folder.name}/{arrays_path(entry.clip)}"
+        with np.load(self.folder.parent / file) as arrays:
+            return {"source": entry.key, "task": str(arrays["task"]), "file": file}
 
 
 def card_of(names: Iterable[str]) -> str:
     return "".join(["Toys\n", *(f"- {name}\n" for name in names)])
 
 
-@dataclass(frozen=True)
-class ToyTrajectory:
+class ToyTrajectory(StoredTrajectory):
     """One archive. There are neither cameras nor hands."""
-
-    number: int
-    row: dict[str, Any]
-    folder: Path
-
-    @property
-    def source(self) -> str:
-        return str(self.row["source"])
-
-    @property
-    def task(self) -> str:
-        return str(self._arrays()["task"])
 
     @property
     def clip_number(self) -> int:
@@ -127,56 +112,27 @@ class ToyTrajectory:
 
     @property
     def clip(self) -> list[Path]:
-        return [self.folder / self.row["file"]]
-
-    def clip_contents(self) -> list[bytes]:
-        return [path.read_bytes() for path in self.clip]
+        return [self.root / self.row["file"]]
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        return iter(self._arrays()["frames"])
+        return iter(self._arrays["frames"])
 
     @property
     def times(self) -> Array:
-        return np.asarray(self._arrays()["seconds"], np.float64)
+        return self._arrays["seconds"]
 
-    @property
-    def camera_to_world(self) -> Array:
-        return np.full((len(self.times), 4, 4), np.nan)
-
-    @property
-    def intrinsics(self) -> Array:
-        return np.full((3, 3), np.nan)
-
-    @property
-    def hands(self) -> Array:
-        return np.full((2, len(self.times), 25, 3), np.nan)
-
-    @property
-    def confidences(self) -> Array:
-        return np.full((2, len(self.times)), np.nan)
-
+    @cached_property
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        with np.load(self.clip[0]) as arrays:  # of numbers and text: NumPy refuses to unpickle
+        with np.load(self.clip[0]) as arrays:
             return dict(arrays)
 
 
-class ToyDataset:
+class ToyDataset(FinishedDataset):
     """A finished dataset."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.root, self.name = folder, folder.parent, folder.name
 
     @property
     def description(self) -> dict[str, Any]:
         return json.loads((self.folder / INDEX).read_text())  # type: ignore[no-any-return]
-
-    @property
-    def is_copy(self) -> bool:
-        return not has_been_written(self.folder)
-
-    @property
-    def ledger(self) -> dict[str, Entry]:
-        return {} if self.is_copy else read_entries(self.folder / LEDGER)
 
     def table_files(self) -> list[Path]:
         return [self.folder / INDEX]
@@ -187,13 +143,10 @@ class ToyDataset:
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.description["trajectories"]]
 
-    def spread(self, count: int) -> list[int]:
-        return sorted({row * len(self) // count for row in range(count)})
-
     def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[ToyTrajectory]:
         rows = self.description["trajectories"]
         for number in range(len(rows)) if numbers is None else numbers:
-            yield ToyTrajectory(number, rows[number], self.folder)
+            yield ToyTrajectory(number, rows[number], self.root)
 
 
 def frames_decode(case: tuple[ToyDataset, ToyTrajectory]) -> Iterator[str]:
@@ -203,24 +156,14 @@ def frames_decode(case: tuple[ToyDataset, ToyTrajectory]) -> Iterator[str]:
         yield "frames and times differ in number"
 
 
-class ToyPushPlan:
+class ToyPushPlan(PushPlan):
     """Everything but the ledger goes to the Hub."""
 
-    def __init__(self, folder: Path) -> None:
-        self.name = folder.name
-        files = [folder / INDEX, *sorted((folder / "arrays").iterdir())]
-        paths = {file.relative_to(folder.parent).as_posix(): file for file in files}
-        self.media = {path: file for path, file in paths.items() if path.endswith(".npz")}
-        self.tables = {path: file for path, file in paths.items() if path not in self.media}
-
     def outdated_tables(self, remote: Iterable[str]) -> list[str]:
-        return []
+        return []  # there is only the index, which is written over
 
     def outdated_media(self, remote: Iterable[str]) -> list[str]:
         return [path for path in remote if path.startswith(f"{self.name}/arrays/") and path not in self.media]
-
-    def removals(self, remote: Iterable[str]) -> list[str]:
-        return self.outdated_media(remote)
 
 
 class ToyCard:
@@ -248,31 +191,20 @@ class ToyCard:
         return card_of(sorted(description["name"] for description in descriptions))
 
 
-class ToyFormat:
+class ToyFormat(Format):
     """All of it, put together."""
 
     name = "toy"
-    preload = ()
     card = ToyCard()
 
     def settings(self, config: GenerateConfig) -> dict[str, Any]:
-        return {}
-
-    def check_place(self, folder: Path) -> None:
-        pass
-
-    def check_ready(self) -> None:
-        pass
+        return {"output.actions": config.output.actions}
 
     def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> ToyEncoder:
         return ToyEncoder()
 
     def open_writer(self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]) -> ToyWriter:
         return ToyWriter(folder)
-
-    def remove(self, folder: Path) -> None:
-        (folder / INDEX).unlink(missing_ok=True)
-        shutil.rmtree(folder / "arrays", ignore_errors=True)
 
     def recognises(self, folder: Path) -> bool:
         return (folder / INDEX).exists()
@@ -284,4 +216,5 @@ class ToyFormat:
         return Checks((), (frames_decode,), lambda dataset, trajectory: (dataset, trajectory), frozenset())
 
     def push_plan(self, folder: Path, repo_id: str, options: HubConfig, work: Path) -> ToyPushPlan:
-        return ToyPushPlan(folder)
+        arrays = {f"{folder.name}/arrays/{file.name}": file for file in sorted((folder / "arrays").iterdir())}
+        return ToyPushPlan(folder.name, arrays, {f"{folder.name}/{INDEX}": folder / INDEX})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,39 +12,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dataset_upload.dataset_folder import LEDGER, has_been_written
+from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
-from dataset_upload.ledger import DONE, Entry, read_entries, rows_digest
-from dataset_upload.stored_trajectory import SIDES, Array
+from dataset_upload.ledger import DONE, rows_digest
+from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory
 from dataset_upload.video.plain_decoding import decode_clip
 
 NUM_JOINTS = 25
 
 
-@dataclass(frozen=True)
-class RfmTrajectory:
-    """One row of the main table with its row of the sidecar. T is the number of frames of the clip.
-
-    Attributes:
-        number: of the row, from 0.
-        row: every column of both tables, as plain Python values.
-        root: the output folder, which the clip's path is relative to.
-    """
-
-    number: int
-    row: dict[str, Any]
-    root: Path
-
-    @property
-    def source(self) -> str:
-        """The episode, `<task>/<n>`."""
-        return str(self.row["source"])
-
-    @property
-    def task(self) -> str:
-        """What is done, in words."""
-        return str(self.row["task"])
+class RfmTrajectory(StoredTrajectory):
+    """One row of the main table with its row of the sidecar."""
 
     @property
     def clip_number(self) -> int:
@@ -67,7 +45,7 @@ class RfmTrajectory:
         packed = [self.row["video"]] if "video" in self.row else self.row.get("images", [])
         if packed and all(file["bytes"] for file in packed):
             return [file["bytes"] for file in packed]
-        return [path.read_bytes() for path in self.clip]
+        return super().clip_contents()
 
     @cached_property
     def times(self) -> Array:
@@ -104,19 +82,8 @@ class RfmTrajectory:
         return decode_clip(self.clip_contents())
 
 
-class RfmDataset:
-    """One dataset of an output folder.
-
-    Attributes:
-        root: the output folder, which the paths of clips are relative to.
-        name: the dataset's.
-        folder: `root/name`.
-    """
-
-    def __init__(self, root: Path, name: str) -> None:
-        self.root = root
-        self.name = name
-        self.folder = root / name
+class RfmDataset(FinishedDataset):
+    """One dataset of an output folder."""
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -125,16 +92,6 @@ class RfmDataset:
         if description is None:
             raise FileNotFoundError(2, "missing or damaged", str(self.folder / CONVERSION))
         return description
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether this has come from the Hub, to which neither ledger nor `.work` ever go."""
-        return not has_been_written(self.folder)
-
-    @cached_property
-    def ledger(self) -> dict[str, Entry]:
-        """The last line about each episode in `ledger.jsonl`, by the episode's key; none in a copy. Raises OSError."""
-        return {} if self.is_copy else read_entries(self.folder / LEDGER)
 
     def ledger_digest(self) -> str:
         """The fingerprint of the rows that the ledger calls done, as conversion.json has it. Raises OSError."""
@@ -167,10 +124,6 @@ class RfmDataset:
         """A column's values, of all rows."""
         columns = [pq.ParquetFile(shard).read(columns=[name])[0] for shard in self.shards(table)]
         return [value for column in columns for value in column.to_pylist()]
-
-    def spread(self, count: int) -> list[int]:
-        """The numbers of `count` rows, or of all if there are fewer, evenly spaced; the first row is one of them."""
-        return sorted({row * len(self) // count for row in range(count)}) if count else []
 
     def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[RfmTrajectory]:
         """The trajectories of these rows, which must ascend; of all rows if not given."""

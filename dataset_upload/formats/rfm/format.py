@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_upload.about import About
 from dataset_upload.config import GenerateConfig, HubConfig
 from dataset_upload.console.options import result_settings
-from dataset_upload.dataset_folder import LEDGER, LOCK, WORK
+from dataset_upload.formats import Format
 from dataset_upload.formats.rfm import card
 from dataset_upload.formats.rfm.layout import CONVERSION, is_dataset
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from dataset_upload.formats.rfm.writer import RfmWriter
 
 
-class RfmFormat:
+class RfmFormat(Format):
     """Clips of a few frames with a table of one row a trajectory; see `formats.Format`."""
 
     name = "rfm"
@@ -61,13 +60,10 @@ class RfmFormat:
         }
         return RfmWriter(folder, config.output, about, source)
 
-    def remove(self, folder: Path) -> None:
-        """Delete a dataset but for its ledger and its lock."""
+    def withdraw(self, folder: Path) -> None:
+        """Take a dataset off the card."""
         (folder / CONVERSION).unlink(missing_ok=True)
         card.update_card(folder.parent)  # a card that names what is not there makes the other datasets unloadable, too
-        for entry in (*folder.iterdir(), *(folder / WORK).iterdir()):
-            if entry.name not in (WORK, LOCK, LEDGER):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def recognises(self, folder: Path) -> bool:
         """Whether a folder has a conversion.json, or tables."""
@@ -77,7 +73,7 @@ class RfmFormat:
         """A finished dataset, to be looked into."""
         from dataset_upload.formats.rfm.finished_dataset import RfmDataset
 
-        return RfmDataset(folder.parent, folder.name)
+        return RfmDataset(folder)
 
     def checks(self) -> Checks:
         """What holds for every sound dataset."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from dataset_upload.config import HubConfig
 from dataset_upload.dataset_folder import LEDGER, WORK
 from dataset_upload.errors import UsageError
+from dataset_upload.formats import PushPlan
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.finished_dataset import RfmDataset
 from dataset_upload.formats.rfm.hub_tables import (
@@ -24,12 +24,8 @@ from dataset_upload.formats.rfm.shards import has_frames_video
 _LOCAL = (LEDGER, CARD)  # what of a dataset's folder is of no use elsewhere
 
 
-class RfmPushPlan(NamedTuple):
-    """See `formats.PushPlan`. Tables include conversion.json."""
-
-    name: str
-    media: dict[str, Path]
-    tables: dict[str, Path]
+class RfmPushPlan(PushPlan):
+    """Tables include conversion.json."""
 
     def outdated_tables(self, remote: Iterable[str]) -> list[str]:
         """Tables that an earlier push of this dataset has left in the repo."""
@@ -91,7 +87,7 @@ def _tables_for_the_hub(folder: Path, repo_id: str, options: HubConfig, target: 
 
 def _check_finished(folder: Path) -> None:
     """Raises UsageError where an interrupted run has left clips or shards that do not belong together."""
-    dataset = RfmDataset(folder.parent, folder.name)
+    dataset = RfmDataset(folder)
     if dataset.is_copy:
         return
     description = dataset_info.read(folder)  # None if a power cut has damaged it

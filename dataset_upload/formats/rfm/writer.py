@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +50,6 @@ class RfmWriter:
             frames_video=output.frames_video,
         )
         self._placing = Placing(folder)
-
-    @contextmanager
-    def incoming_folder(self) -> Iterator[Path]:
-        """An empty folder for files that are being written; it is gone after the `with`.
-
-        It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
-        """
-        self._discard_incoming()
-        try:
-            yield Path(tempfile.mkdtemp(prefix="incoming-", dir=self._work))
-        finally:
-            self._discard_incoming()
-
-    def _discard_incoming(self) -> None:
-        for folder in self._work.glob("incoming-*"):
-            shutil.rmtree(folder, ignore_errors=True)
 
     def place(self, job: Job, piece: Piece) -> None:
         """Move a finished clip into its place, and its rows to where they wait for the next build."""
@@ -132,7 +114,6 @@ class RfmWriter:
         that no row names; these can be left behind by a run that was killed, or by a source gone bad."""
         self.tables.delete_records()
         self._placing = Placing(self.folder)  # which knows nothing of folders that are gone
-        self._discard_incoming()
         clips = {clip_path(number, use_video=self._output.use_video) for number in numbers}
         for batch in clip_folders(self.folder):
             for name in os.listdir(batch):

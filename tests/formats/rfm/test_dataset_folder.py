@@ -107,7 +107,7 @@ def test_frames_video_is_a_path_that_opens_from_anywhere(
     assert loaded.column_names == [*COLUMNS, "frames_video"]
     for row in loaded:
         assert os.path.isabs(row["frames_video"]) and os.path.samefile(row["frames_video"], f"here/{row['frames']}")
-    assert list(column_types(RfmDataset(Path("here"), NAME))) == []
+    assert list(column_types(RfmDataset(Path("here") / NAME))) == []
     others = {path: content for path, content in published(Path("here")).items() if path != TABLE}
     assert others == {path: content for path, content in published(plain).items() if path != TABLE}
 

@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dataset_upload.config import OutputConfig
+from dataset_upload.dataset_folder import dataset_lock, incoming_folder
 from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.formats.rfm import shards
 from dataset_upload.formats.rfm.layout import HANDS, MAIN, clip_path, table_folder
@@ -262,8 +263,7 @@ def test_clips_that_were_being_written_are_deleted_by_the_next_run(tables: Table
     left_behind = tables.folder / ".work" / "incoming-of-a-killed-run"
     left_behind.mkdir()
     (left_behind / "half.mp4").write_bytes(b"half")
-    tables.restart()
-    with tables.writer.incoming_folder() as incoming:
+    with dataset_lock(tables.folder), incoming_folder(tables.folder) as incoming:
         assert not left_behind.exists() and incoming.is_dir() and not list(incoming.iterdir())
     assert not incoming.exists()
 
