@@ -24,7 +24,7 @@ class StoredTrajectory(ABC):
 
     Attributes:
         number: of the row, from 0.
-        row: every column, as plain Python values; `actions`, T rows of D numbers, is one.
+        row: every column, as plain Python values: `source`, `task`, and what else there is. The report needs RFM's.
         root: the output folder, which the clip's path is relative to.
     """
 
@@ -64,6 +64,11 @@ class StoredTrajectory(ABC):
     @abstractmethod
     def times(self) -> Array:
         """(T,) seconds from the first frame of the source video."""
+
+    @property
+    def actions(self) -> Array:
+        """(T, D) columns that the dataset's description names."""
+        return np.array(self.row["actions"], np.float64)
 
     @property
     def camera_to_world(self) -> Array:

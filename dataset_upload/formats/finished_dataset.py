@@ -40,7 +40,11 @@ class FinishedDataset(ABC):
     @property
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """How it was made. Raises OSError where nothing tells."""
+        """How it was made. Raises OSError where nothing tells.
+
+        It has `action_names`, one a column of actions. The report also reads `settings`, `counts` and `bytes`, and
+        `validate_dataset --against` reads `settings` and `hand_joints`, as RFM's conversion.json has them.
+        """
 
     @abstractmethod
     def table_files(self) -> list[Path]:

@@ -44,7 +44,10 @@ def write_contact_sheet(trajectory: StoredTrajectory, path: Path) -> None:
 
 def _captions(trajectory: StoredTrajectory) -> list[tuple[str, tuple[int, int, int]]]:
     row = trajectory.row
-    facts = [trajectory.source, str(row["part"]), f"{len(trajectory.times)} of {row['source_num_frames']} frames"]
+    num_frames = len(trajectory.times)
+    facts = [trajectory.source, f"{num_frames} of {row.get('source_num_frames', num_frames)} frames"]
+    if "part" in row:
+        facts.insert(1, str(row["part"]))
     if row.get("task_certain") is False:
         facts.append("not certain that this text applies")
     hands = [("left hand", LEFT_RGB), ("right hand", RIGHT_RGB)] if has_hands(trajectory) else []

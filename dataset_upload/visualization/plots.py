@@ -65,7 +65,7 @@ def _plot_hands(trajectory: StoredTrajectory, path: Path) -> None:
 
 def _plot_actions(trajectory: StoredTrajectory, path: Path, names: Sequence[str]) -> None:
     """Each action column over time, in a plot of its own."""
-    curves = dict(zip(names, np.array(trajectory.row["actions"], np.float64).T, strict=True))
+    curves = dict(zip(names, trajectory.actions.T, strict=True))
     num_rows = -(-len(curves) // _PLOTS_A_ROW)
     figure = Figure(figsize=(12, 1 + 1.7 * num_rows), layout="constrained")
     figure.suptitle(f"{trajectory.source}: {trajectory.task}", fontsize=11, wrap=True)

@@ -222,7 +222,7 @@ def _curves(trajectory: StoredTrajectory) -> str:
 def _action_curves(trajectory: StoredTrajectory) -> list[list[float | None]]:
     """What to show of a trajectory without hands: evenly spaced times, then each action column at these."""
     points = np.unique(np.linspace(0, len(trajectory.times) - 1, _CURVE_POINTS, dtype=int))
-    actions = np.array(trajectory.row["actions"], np.float64)[points]
+    actions = trajectory.actions[points]
     return [[_number(float(value)) for value in curve] for curve in (trajectory.times[points], *actions.T)]
 
 

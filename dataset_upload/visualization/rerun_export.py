@@ -42,6 +42,7 @@ def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
             recording.log(f"{curve}/{side}", rr.SeriesLines(colors=[rgb], names=[f"{side} hand"]), static=True)
 
     pace = np.pad(speeds(trajectory), ((0, 0), (1, 0)), constant_values=np.nan)  # nothing leads to the first frame
+    actions = trajectory.actions
     for number, frame in enumerate(trajectory.frames()):
         recording.set_time(TIMELINE, duration=float(trajectory.times[number]))
         if number == 0 and with_camera:
@@ -55,7 +56,7 @@ def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
             recording.log("world/camera", rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
         recording.log(image, rr.Image(frame).compress(jpeg_quality=_JPEG_QUALITY))
         if not with_hands:
-            for column, value in enumerate(trajectory.row["actions"][number]):
+            for column, value in enumerate(actions[number]):
                 _log_scalar(recording, f"action/{column}", value)
             continue
         for hand, (side, rgb) in enumerate(zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True)):

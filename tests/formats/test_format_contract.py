@@ -16,7 +16,7 @@ from hub_server import HubServer
 from output_folder import identities, outcomes, published
 from processes import die_at_change
 
-from dataset_upload import validate_dataset
+from dataset_upload import validate_dataset, visualize_dataset
 from dataset_upload.errors import UsageError
 from dataset_upload.formats import FORMATS, find_format, format_of
 from dataset_upload.formats.finished_dataset import open_dataset
@@ -74,6 +74,7 @@ def test_a_finished_dataset_is_read_one_trajectory_at_a_time(output_dir: Path) -
     for trajectory in trajectories:
         frames = list(trajectory.frames())
         assert len(frames) == len(trajectory.times) and frames[0].dtype == np.uint8
+        assert trajectory.actions.shape == (len(frames), len(dataset.description["action_names"]))
         assert trajectory.task
         assert all(path.exists() for path in trajectory.clip)
     assert [trajectory.number for trajectory in dataset.trajectories([1, 3])] == [1, 3]
@@ -112,6 +113,13 @@ def test_any_number_of_workers_gives_the_same_bytes(source: Path, output_dir: Pa
     assert {path: content for path, content in published(tmp_path / "two").items() if "conversion" not in path} == {
         path: content for path, content in published(output_dir).items() if "conversion" not in path
     }
+
+
+def test_a_finished_dataset_is_drawn(output_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra viz")
+    assert visualize_dataset.main([str(output_dir), "--max_samples=1", f"--out={tmp_path / 'drawn'}"]) == 0
+    endings = sorted(path.name.rpartition("_")[2] for path in (tmp_path / "drawn").iterdir())
+    assert endings == ["overlay.mp4", "plot.png", "sheet.png"]
 
 
 @pytest.mark.parametrize("number", [3, 9, 15, 21])

@@ -1,6 +1,6 @@
 """A format as a newcomer would write it: a NumPy archive a trajectory, and one file that lists them.
 
-NAME/index.json              {"name": …, "trajectories": [{"source", "task", "file"}, …]}
+NAME/index.json              {"name", "action_names", "trajectories": [{"source", "task", "file"}, …]}
 NAME/arrays/0000.npz         frames (T, 32, 32, 3) uint8, actions (T, D), seconds (T,), task
 """
 
@@ -70,8 +70,9 @@ class ToyEncoder:
 class ToyWriter:
     """What the run's own process does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, action_names: Sequence[str]) -> None:
         self.folder = folder
+        self._action_names = action_names
         self._placing = Placing(folder)
 
     def place(self, job: Job, piece: Piece) -> None:
@@ -86,7 +87,8 @@ class ToyWriter:
 
     def finish(self, ledger: Ledger) -> None:
         rows = [self._row(entry) for entry in sorted(ledger.with_status(DONE))]
-        write_whole(self.folder / INDEX, json.dumps({"name": self.folder.name, "trajectories": rows}, indent=1))
+        index = {"name": self.folder.name, "action_names": list(self._action_names), "trajectories": rows}
+        write_whole(self.folder / INDEX, json.dumps(index, indent=1))
         for path in (self.folder / "arrays").glob("*"):
             if f"{self.folder.name}/arrays/{path.name}" not in [row["file"] for row in rows]:
                 path.unlink()
@@ -120,6 +122,10 @@ class ToyTrajectory(StoredTrajectory):
     @property
     def times(self) -> Array:
         return self._arrays["seconds"]
+
+    @property
+    def actions(self) -> Array:
+        return self._arrays["actions"].astype(np.float64)
 
     @cached_property
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -204,7 +210,7 @@ class ToyFormat(Format):
         return ToyEncoder()
 
     def open_writer(self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]) -> ToyWriter:
-        return ToyWriter(folder)
+        return ToyWriter(folder, action_names)
 
     def recognises(self, folder: Path) -> bool:
         return (folder / INDEX).exists()
