@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataset_upload.errors import UsageError
+from dataset_upload.storage.placing import Placing
 
 if TYPE_CHECKING:
     import av
@@ -64,24 +65,32 @@ class Encoder(Protocol):
         """
 
 
-class DatasetWriter(Protocol):
+class DatasetWriter(ABC):
     """A dataset while a run writes it: what the pipeline's own process does of a format.
 
     Attributes:
-        folder: of the dataset.
+        folder: of the dataset, locked by this run.
+        placing: puts files into it.
     """
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.placing = Placing(folder)
 
     def place(self, job: Job, piece: Piece) -> None:
         """Put a piece into its place. Nothing is computed here: this process feeds all others."""
+        for path, content in piece.media.items():
+            self.placing.put(content, path)
 
     def flush(self) -> None:
         """Make everything that was placed outlive a power cut."""
+        self.placing.flush()
 
+    @abstractmethod
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         """The keys of those finished episodes of which something is gone, deleted by hand say."""
 
+    @abstractmethod
     def finish(self, ledger: Ledger) -> None:
         """Bring the dataset up to what the ledger says. Raises StoppedError, OSError; the next call goes on."""
 
@@ -167,14 +176,11 @@ class Format(Protocol):
 class Card(Protocol):
     """README.md of datasets that share a folder or a repo."""
 
-    def read(self, output_dir: Path) -> str:
-        """The card as it is; "" if there is none. Raises UsageError where it cannot be read."""
-
     def listed(self, card: str) -> list[str]:
         """The names of the datasets that a card makes loadable."""
 
-    def without_datasets(self, card: str) -> str:
-        """A card that lists no datasets, but keeps all else."""
+    def without_datasets(self, output_dir: Path) -> str:
+        """A folder's card, but that it lists none of its datasets. Raises UsageError where it cannot be read."""
 
     def description_path(self, name: str) -> str:
         """Where in a repo it stands what a dataset is."""

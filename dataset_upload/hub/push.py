@@ -149,7 +149,7 @@ def _merge_cards(repo: HubRepo, datasets: Sequence[PushedDataset], revision: str
     """The repo's card as it is, and as it should be: with these datasets, those it lists, and all that others wrote."""
     card = _read_card(repo, revision)
     cards = datasets[0].cards
-    base = cards.without_datasets(cards.read(datasets[0].folder.parent)) if card is None else card
+    base = cards.without_datasets(datasets[0].folder.parent) if card is None else card
     descriptions = {dataset.folder.name: dataset.description() for dataset in datasets}
     return card or "", _with_datasets(repo, cards, base, revision, descriptions)
 

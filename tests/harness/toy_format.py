@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from dataset_upload.about import About
 from dataset_upload.config import GenerateConfig, HubConfig
-from dataset_upload.formats import Format, PushPlan
+from dataset_upload.formats import DatasetWriter, Format, PushPlan
 from dataset_upload.formats.checks import Checks
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, Entry, Ledger
-from dataset_upload.storage.placing import Placing
 from dataset_upload.storage.whole_file import write_whole
 from dataset_upload.stored_trajectory import Array, StoredTrajectory
 from dataset_upload.trajectory import Trajectory
@@ -67,20 +66,12 @@ class ToyEncoder:
         return Piece({}, {arrays_path(job.number): arrays}, len(arrays), sha256(arrays).hexdigest())
 
 
-class ToyWriter:
+class ToyWriter(DatasetWriter):
     """What the run's own process does."""
 
     def __init__(self, folder: Path, action_names: Sequence[str]) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._action_names = action_names
-        self._placing = Placing(folder)
-
-    def place(self, job: Job, piece: Piece) -> None:
-        for path, content in piece.media.items():
-            self._placing.put(content, path)
-
-    def flush(self) -> None:
-        self._placing.flush()
 
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         return [each.key for each in entries if not (self.folder / arrays_path(each.clip)).exists()]
@@ -175,14 +166,10 @@ class ToyPushPlan(PushPlan):
 class ToyCard:
     """README.md with a line for each dataset."""
 
-    def read(self, output_dir: Path) -> str:
-        path = output_dir / CARD
-        return path.read_text() if path.exists() else ""
-
     def listed(self, card: str) -> list[str]:
         return [line[2:] for line in card.splitlines() if line.startswith("- ")]
 
-    def without_datasets(self, card: str) -> str:
+    def without_datasets(self, output_dir: Path) -> str:
         return card_of([])
 
     def description_path(self, name: str) -> str:

@@ -156,11 +156,11 @@ def description_path(name: str) -> str:
 parse = dataset_info.parse
 
 
-def without_datasets(card: str) -> str:
-    """A card that lists no datasets, but keeps all else."""
+def without_datasets(output_dir: Path) -> str:
+    """A folder's card, but that it lists none of its datasets. Raises UsageError as `read`."""
     import yaml
 
-    metadata, text = _split(card)
+    metadata, text = _split(read(output_dir))
     metadata.pop("configs", None)
     return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n{text}"
 

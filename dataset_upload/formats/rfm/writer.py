@@ -12,6 +12,7 @@ from dataset_upload.about import About
 from dataset_upload.config import OutputConfig
 from dataset_upload.console.progress import progress
 from dataset_upload.dataset_folder import WORK
+from dataset_upload.formats import DatasetWriter
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.card import update_card, write_dataset_card
 from dataset_upload.formats.rfm.layout import clip_folders, clip_path, record_path
@@ -23,7 +24,7 @@ from dataset_upload.natural_order import natural_key
 from dataset_upload.storage.placing import Placing
 
 
-class RfmWriter:
+class RfmWriter(DatasetWriter):
     """Writes one dataset.
 
     Attributes:
@@ -38,7 +39,7 @@ class RfmWriter:
     """
 
     def __init__(self, folder: Path, output: OutputConfig, about: About, source: dict[str, Any]) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._output = output
         self._about = about
         self._source = source
@@ -49,18 +50,12 @@ class RfmWriter:
             schemas(about.columns, about.hand_joints, use_video=output.use_video),
             frames_video=output.frames_video,
         )
-        self._placing = Placing(folder)
 
     def place(self, job: Job, piece: Piece) -> None:
         """Move a finished clip into its place, and its rows to where they wait for the next build."""
-        for path, content in piece.media.items():
-            self._placing.put(content, path)
+        super().place(job, piece)
         for table, content in piece.records.items():
-            self._placing.put(content, f"{WORK}/{record_path(table, job.number)}")
-
-    def flush(self) -> None:
-        """Make everything that was placed outlive a power cut."""
-        self._placing.flush()
+            self.placing.put(content, f"{WORK}/{record_path(table, job.number)}")
 
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         """The keys of those finished episodes whose row or clip is gone, deleted by hand say."""
@@ -113,7 +108,7 @@ class RfmWriter:
         """After a build of the trajectories of these numbers: delete records, which are in the tables now, and clips
         that no row names; these can be left behind by a run that was killed, or by a source gone bad."""
         self.tables.delete_records()
-        self._placing = Placing(self.folder)  # which knows nothing of folders that are gone
+        self.placing = Placing(self.folder)  # which knows nothing of folders that are gone
         clips = {clip_path(number, use_video=self._output.use_video) for number in numbers}
         for batch in clip_folders(self.folder):
             for name in os.listdir(batch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,10 +106,11 @@ def test_action_columns_are_told_apart_where_they_differ() -> None:
     assert "in `a`: `leftHand_x`; in `b`: `camera_x`" in card
 
 
-def test_the_datasets_of_a_card_can_be_listed_and_left_out() -> None:
+def test_the_datasets_of_a_card_can_be_listed_and_left_out(tmp_path: Path) -> None:
     card = render(FOREIGN, [description("egodex_test")])
     assert listed(card) == ["egodex_test", "photos"]
-    bare = without_datasets(card)
+    (tmp_path / "README.md").write_text(card)
+    bare = without_datasets(tmp_path)
     assert listed(bare) == []
     assert "Ask before you use it." in bare
 
