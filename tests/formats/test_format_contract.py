@@ -9,7 +9,7 @@ from pathlib import Path
 import commands
 import numpy as np
 import pytest
-from conversions import NAME, fork_convert
+from conversions import NAME, arguments, fork_convert, run_with_toys, small
 from drawn_egodex import tiny_egodex
 from hub_client import REPO, Client
 from hub_server import HubServer
@@ -109,7 +109,8 @@ def test_a_clip_that_is_gone_is_made_again_and_no_other(source: Path, output_dir
 
 
 def test_any_number_of_workers_gives_the_same_bytes(source: Path, output_dir: Path, tmp_path: Path, name: str) -> None:
-    convert(source, tmp_path / "two", name, "--output.num_workers=2")
+    ended = run_with_toys(*arguments(source, tmp_path / "two", *small(f"--output.format={name}"), workers=2))
+    assert ended.exit_code == 1, ended.stderr
     assert {path: content for path, content in published(tmp_path / "two").items() if "conversion" not in path} == {
         path: content for path, content in published(output_dir).items() if "conversion" not in path
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from commands import Run, environment, in_fork, run
+from commands import WITH_HARNESS, Run, environment, in_fork, run
 
 from dataset_upload import language
 from dataset_upload.config import parse_config
@@ -20,6 +20,14 @@ from dataset_upload.video.preparation import prepare
 
 NAME = "egodex_test"
 MODULE = "dataset_upload.generate_hf_dataset"
+WITH_TOYS = """
+import sys
+from dataset_upload.dataset_loaders import LOADERS
+from dataset_upload.formats import FORMATS
+from dataset_upload.generate_hf_dataset import main
+LOADERS["toy"], FORMATS["toy"] = "toy_loader:ToyLoader", "toy_format:ToyFormat"
+sys.exit(main())
+"""
 
 
 def arguments(source: Path | str, output_dir: Path, *options: str, name: str = NAME, workers: int = 0) -> list[str]:
@@ -89,10 +97,18 @@ def convert(
     return ended
 
 
+def run_with_toys(*arguments: str) -> Run:
+    """Convert as the command itself, which knows the toys, too; it may end as it likes."""
+    skip_without_sentence_model()
+    return run("-c", WITH_TOYS, *arguments, env=environment(PYTHONPATH=WITH_HARNESS))
+
+
 def convert_toy_arm(source: Path, output_dir: Path, *options: str, workers: int = 0) -> Run:
-    """Convert what `toy_loader` reads, as `arm`, in a fork that knows this loader; it may end as it likes."""
-    text_encoder()
+    """Convert what `toy_loader` reads, as `arm`; it may end as it likes."""
     given = arguments(source, output_dir, "--dataset.loader=toy", *small(*options), name="arm", workers=workers)
+    if workers:
+        return run_with_toys(*given)
+    text_encoder()
 
     def act() -> int:
         LOADERS["toy"] = "toy_loader:ToyLoader"
