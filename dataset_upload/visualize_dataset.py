@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from dataset_upload.formats.finished_dataset import FinishedDataset
-from dataset_upload.stored_trajectory import StoredTrajectory
+    from dataset_upload.stored_trajectory import StoredTrajectory
 
 
 @command("not everything is drawn")
