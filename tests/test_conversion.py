@@ -35,6 +35,8 @@ from dataset_upload.mini_egodex.part import (
 )
 from egodex_loader import get_egodex_iterator
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = PROJECT / "dataset_upload" / "configs" / "data_gen_configs"
 SKIPPED = ("missing_mp4", "missing_hdf5", "description_unavailable", "no_description")  # of the mini EgoDex
 

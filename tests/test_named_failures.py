@@ -26,6 +26,8 @@ from dataset_upload.errors import Reason
 from dataset_upload.mini_egodex.irregularities import IRREGULARITIES
 from dataset_upload.mini_egodex.part import write_episode
 
+pytestmark = pytest.mark.slow
+
 NUM_FRAMES = 10
 
 Spoil = Callable[[Path, Path], None]  # does something to an episode's HDF5 and MP4

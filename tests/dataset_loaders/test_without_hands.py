@@ -98,6 +98,7 @@ def test_only_egodex_is_compared_with_its_source(
     ids=["samples", "report", "rerun"],
 )
 def test_it_is_drawn(converted_arm: Path, tmp_path: Path, options: list[str], made: list[str]) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra viz")
     if "--rerun" in options:
         pytest.importorskip("rerun", reason="needs the extra rerun")
     options = [option.replace("OUT", str(tmp_path)) for option in options]

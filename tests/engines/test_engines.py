@@ -18,6 +18,8 @@ from dataset_upload.engines import find_engine
 from dataset_upload.engines.processes import run_in_processes
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
 
+pytestmark = pytest.mark.slow
+
 
 def jobs(count: int, *misbehaving: Doing, seconds: float = 0.0) -> list[Doing]:
     """`count` jobs, among which those that misbehave stand as the second, fourth, …"""

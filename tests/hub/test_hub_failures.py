@@ -10,6 +10,8 @@ from commands import Run
 from hub_client import REPO, SUBSETS, Client, copy_of_converted, put_pushed_repo, remote_files
 from hub_server import File, HubServer
 
+pytestmark = pytest.mark.slow
+
 EVERY_STEP = (
     "GET /api/whoami-v2",
     "POST /api/repos/create",

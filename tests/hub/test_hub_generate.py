@@ -24,6 +24,8 @@ from project import PROJECT
 from dataset_upload.config import parse_config
 from dataset_upload.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "--config_path=dataset_upload/configs/data_gen_configs/egodex.yaml"
 
 

@@ -27,6 +27,8 @@ from hub_server import File, HubServer
 from dataset_upload.formats.rfm.card import listed
 from dataset_upload.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 UPLOADS = r"POST /v1/(xorbs|shards)|PUT /lfs|/commit/"
 COMMIT = f"POST /api/datasets/{REPO}/commit/main"
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("matplotlib", reason="needs the extra viz")
 from hub_client import REPO, SUBSETS, Client, copy_of_converted
 from hub_server import HubServer
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("options", [[], ["--hub.packed=true"], ["--hub.viewer_video=true"]])

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from dataset_upload.validate_dataset import main
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, Any]
 
 QUANTITIES = {

@@ -14,6 +14,8 @@ from project import PROJECT
 from dataset_upload.formats.rfm import shards
 from dataset_upload.formats.rfm.hub_tables import write_packed_tables
 
+pytestmark = pytest.mark.slow
+
 NAME = SUBSETS[0]
 LOADED = f"""
 import json

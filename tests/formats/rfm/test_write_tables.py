@@ -26,6 +26,8 @@ from dataset_upload.formats.rfm.writer import RfmWriter
 from dataset_upload.formats.statistics import ActionStatistics
 from dataset_upload.jobs import Job, Piece
 
+pytestmark = pytest.mark.slow
+
 NAME = "egodex_test"
 MAIN_SCHEMA = main_schema(EGODEX.columns, use_video=True)
 SCHEMAS = schemas(EGODEX.columns, EGODEX.hand_joints, use_video=True)
