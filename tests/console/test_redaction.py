@@ -16,11 +16,9 @@ from conversions import fork_convert
 from drawn_egodex import tiny_egodex
 from hub_client import Client
 from hub_server import WRITE_TOKEN, HubServer
-from misbehaving import Complain
 from output_folder import outcomes
 from range_server import Fault, RangeServer, serving
 
-from dataset_upload.engines.processes import run_in_processes
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 from dataset_upload.redaction import redact
 from dataset_upload.storage import retries
@@ -243,6 +241,11 @@ fail("main")
     assert not any(secret in said for secret in SECRETS)
 
 
-def test_what_a_worker_prints(capfd: pytest.CaptureFixture[str]) -> None:
-    list(run_in_processes(Complain(), [f"http://{LOGIN}host/test.zip{QUERY}"], num_workers=1, timeout_s=60))
-    assert capfd.readouterr().err == "http://host/test.zip\n"
+def test_what_a_worker_prints() -> None:
+    script = (
+        "import sys; from misbehaving import Complain; from dataset_upload.engines.processes import run_in_processes; "
+        "list(run_in_processes(Complain(), sys.argv[1:], num_workers=1, timeout_s=60))"
+    )
+    environment = commands.environment(PYTHONPATH=commands.WITH_HARNESS)
+    ended = commands.run("-c", script, f"http://{LOGIN}host/test.zip{QUERY}", env=environment)
+    assert ended.stderr == "http://host/test.zip\n"
