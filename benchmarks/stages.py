@@ -35,7 +35,7 @@ from dataset_upload.jobs import Job
 from dataset_upload.language import text_encoder
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.mini_egodex.part import make_mini_egodex
-from dataset_upload.storage.whole_file import flush_media
+from dataset_upload.storage.whole_file import flush_media, write_flushed
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import plan_resize
 from dataset_upload.video.sampling import sample_indices
@@ -83,8 +83,7 @@ def time_worker(job: Job, loader: EgoDexLoader, folder: Path, text: str) -> Stop
         example = Example(trajectory, indices, "clip.mp4", resize, vector)
         rows = make_rows(example, columns, schemas(columns, joints, use_video=True))
         for table, row in rows.items():
-            (folder / table).write_bytes(row.serialize())
-            flush_media(folder / table)
+            write_flushed(folder / table, row.serialize())
     return watch
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dataset_upload.dataset_loaders import DatasetLoader
 from dataset_upload.errors import StoppedError
-from dataset_upload.formats import Encoder
+from dataset_upload.formats import Encoder, WantedFrames
 from dataset_upload.jobs import Job, Piece
 
 
@@ -45,9 +45,9 @@ class Conversion:
         indices = self.encoder.frame_indices(len(trajectory["frames"]))
         with trajectory["frames"].open() as video:
             resize = self.encoder.plan_resize((video.width, video.height))
-            frames = (resize.apply(picture) for picture in video.decode(indices))
+            pictures = (resize.apply(picture) for picture in video.decode(indices))
             try:
-                piece = self.encoder.encode(job, trajectory, indices, resize, frames)
+                piece = self.encoder.encode(job, trajectory, WantedFrames(indices, resize, pictures))
             except OSError as error:
                 raise StoppedError(f"Cannot write {error.filename or job.key}: {error.strerror or error}") from error
         return piece._replace(seconds=time.monotonic() - start, fetched_bytes=self.loader.take_fetched_bytes())

@@ -119,7 +119,7 @@ class Ledger:
 
     @property
     def is_flush_due(self) -> bool:
-        """Whether there are lines that should be made durable: 64, or the first of them is two seconds old."""
+        """Whether lines should be made durable: there are 64, or some, and the last flush is two seconds ago."""
         is_old = time.monotonic() - self._last_flush > _SECONDS_BETWEEN_FLUSHES
         return self._num_unflushed >= _LINES_BETWEEN_FLUSHES or (self._num_unflushed > 0 and is_old)
 

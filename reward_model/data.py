@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.errors import UsageError
+from dataset_upload.formats.rfm.layout import MAIN, has_tables, is_sidecar, table_pattern
 
 logger = logging.getLogger("reward_model")
 
@@ -122,8 +123,8 @@ def _find(path: str) -> tuple[Source, dict[str, str]]:
         repo_id = f"{owner}/{repo}"
         return _among(Source(_snapshot(repo_id, "README.md"), repo_id), rest[0], path)
     local = Path(path).expanduser().absolute()
-    if any(local.glob("train-*.parquet")):  # one dataset, whose own README.md lists no others
-        return Source(local.parent), {local.name: f"{local.name}/train-*.parquet"}
+    if has_tables(local):  # one dataset, whose own README.md lists no others
+        return Source(local.parent), {local.name: f"{local.name}/{table_pattern(MAIN)}"}
     if (local / "README.md").exists():
         return _among(Source(local), "", path)
     return _among(Source(local.parent), local.name, path)
@@ -178,7 +179,7 @@ def _datasets_of_card(card: Path) -> dict[str, str]:
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UsageError(f"--dataset.dataset_path: {card} is not a dataset card that can be read ({reason})") from error
-    return {name: pattern for name, pattern in patterns.items() if not name.endswith("_hands")}
+    return {name: pattern for name, pattern in patterns.items() if not is_sidecar(name)}
 
 
 def _snapshot(repo: str, pattern: str, revision: str | None = None) -> Path:

@@ -18,6 +18,7 @@ GROUND = {
     "about",
     "errors",
     "jobs",
+    "names",
     "natural_order",
     "redaction",
     "stored_trajectory",

@@ -6,10 +6,9 @@ What episodes of other people's data look like is free: a robot's have no hands,
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dataset_upload.errors import UsageError
+from dataset_upload.names import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,9 +82,5 @@ class DatasetLoader(Protocol):
 
 def make_loader(config: GenerateConfig) -> DatasetLoader:
     """The loader that `dataset.loader` names, for the source that the other options name. Raises UsageError."""
-    name = config.dataset.loader
-    if name not in LOADERS:
-        raise UsageError(f"{name} is none of {', '.join(LOADERS)}", "loader")
-    module, _, attribute = LOADERS[name].partition(":")
-    loader: DatasetLoader = getattr(importlib.import_module(module), attribute).from_config(config)
+    loader: DatasetLoader = look_up(config.dataset.loader, LOADERS, "loader").from_config(config)
     return loader

@@ -6,12 +6,12 @@ in `ENGINES`.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Generator, Iterable
 from typing import Any, Protocol, TypeVar
 
-from dataset_upload.errors import EpisodeError, UsageError
+from dataset_upload.errors import EpisodeError
+from dataset_upload.names import look_up
 
 # Where each engine's function is, by what `output.engine` calls it.
 ENGINES = {
@@ -70,10 +70,7 @@ class Engine(Protocol):
 
 def find_engine(name: str, num_workers: int) -> Engine:
     """The engine that `output.engine` names; without workers that is this process. Raises UsageError."""
-    if name not in ENGINES:
-        raise UsageError(f"{name} is none of {', '.join(ENGINES)}", "engine")
-    module, _, function = ENGINES["here" if num_workers == 0 else name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), function)
+    engine: Engine = look_up("here" if num_workers == 0 and name in ENGINES else name, ENGINES, "engine")
     return engine
 
 

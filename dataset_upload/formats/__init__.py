@@ -7,14 +7,13 @@ class that has what `Format` asks for, and a line in `FORMATS`.
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from dataset_upload.errors import UsageError
+from dataset_upload.names import look_up
 from dataset_upload.storage.placing import Placing
 
 if TYPE_CHECKING:
@@ -35,6 +34,20 @@ if TYPE_CHECKING:
 FORMATS = {"rfm": "dataset_upload.formats.rfm.format:RfmFormat"}
 
 
+class WantedFrames(NamedTuple):
+    """The frames that a format wants of a trajectory.
+
+    Attributes:
+        indices: which of its frames these are, as `frame_indices` gave them.
+        resize: what is done to them, as `plan_resize` gave it.
+        pictures: the frames themselves, resized; decoded as they are asked for.
+    """
+
+    indices: NDArray[np.int64]
+    resize: Resize
+    pictures: Iterator[av.VideoFrame]
+
+
 class Encoder(Protocol):
     """What a worker does of a format. Picklable: each worker process uses a copy."""
 
@@ -44,20 +57,8 @@ class Encoder(Protocol):
     def plan_resize(self, source: tuple[int, int]) -> Resize:
         """What is to be done to frames of this (width, height)."""
 
-    def encode(
-        self,
-        job: Job,
-        trajectory: Trajectory,
-        indices: NDArray[np.int64],
-        resize: Resize,
-        frames: Iterator[av.VideoFrame],
-    ) -> Piece:
+    def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
         """Make the piece.
-
-        Args:
-            indices: of the frames, as `frame_indices` gave them.
-            resize: as `plan_resize` gave it.
-            frames: these frames, resized; decoded as they are asked for.
 
         Raises:
             EpisodeError: why there cannot be one.
@@ -196,11 +197,7 @@ class Card(Protocol):
 
 def find_format(name: str) -> Format:
     """The format that `output.format` names. Raises UsageError where there is none of that name."""
-    if name not in FORMATS:
-        raise UsageError(f"{name} is none of {', '.join(FORMATS)}", "format")
-    module, _, attribute = FORMATS[name].partition(":")
-    format_class = getattr(importlib.import_module(module), attribute)
-    made: Format = format_class()
+    made: Format = look_up(name, FORMATS, "format")()
     return made
 
 

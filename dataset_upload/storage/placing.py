@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from dataset_upload.storage.whole_file import flush_folder
+from dataset_upload.storage.whole_file import flush_folder, write_flushed
 
 
 class Placing:
@@ -34,10 +34,7 @@ class Placing:
             self._make(folder)
         if isinstance(content, bytes):
             temporary = f"{path}.tmp"
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_flushed(temporary, content)
             os.replace(temporary, path)
         else:
             try:

@@ -7,15 +7,23 @@ import os
 from pathlib import Path
 
 
+def write_flushed(path: Path | str, content: bytes) -> None:
+    """Write a file that outlives a power cut as soon as its folder does. Raises OSError, which names the file."""
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # of a full disk names no file
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file under a temporary name beside its place, then rename it there; no-op if it says so already."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_flushed(temporary, text.encode("utf-8"))
     temporary.replace(path)
     flush_folder(path.parent)
 

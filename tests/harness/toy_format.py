@@ -14,13 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.about import About
 from dataset_upload.config import GenerateConfig, HubConfig
-from dataset_upload.formats import DatasetWriter, Format, PushPlan
+from dataset_upload.formats import DatasetWriter, Format, PushPlan, WantedFrames
 from dataset_upload.formats.checks import Checks
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.jobs import Job, Piece
@@ -46,20 +45,13 @@ class ToyEncoder:
     def plan_resize(self, source: tuple[int, int]) -> Resize:
         return plan_resize(source, "stretch", SIZE)
 
-    def encode(
-        self,
-        job: Job,
-        trajectory: Trajectory,
-        indices: NDArray[np.int64],
-        resize: Resize,
-        frames: Iterator[av.VideoFrame],
-    ) -> Piece:
+    def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
         content = io.BytesIO()
         np.savez(
             content,
-            frames=np.stack([frame.to_ndarray(format="rgb24") for frame in frames]),
-            actions=trajectory["actions"][indices],
-            seconds=trajectory["frames"].timestamps[indices],
+            frames=np.stack([frame.to_ndarray(format="rgb24") for frame in wanted.pictures]),
+            actions=trajectory["actions"][wanted.indices],
+            seconds=trajectory["frames"].timestamps[wanted.indices],
             task=np.array(trajectory["task"]),
         )
         arrays = content.getvalue()

@@ -8,6 +8,7 @@ from typing import Any
 
 from dataset_upload.about import About
 from dataset_upload.formats.rfm import dataset_info
+from dataset_upload.formats.rfm.layout import HANDS, config_name
 from dataset_upload.formats.rfm.schema import NEW_IN_VERSION_2, Field, main_fields
 
 Description = dict[str, Any]  # what a conversion.json says
@@ -103,7 +104,8 @@ def _loading(name: str, location: str, with_hands: Sequence[Description]) -> str
         f'dataset = load_dataset("{location}", "{name}", split="train")',
     ]
     for description in with_hands[:1]:
-        lines.append(f'hands = load_dataset("{location}", "{description["dataset_name"]}_hands", split="train")')
+        sidecar = config_name(description["dataset_name"], HANDS)
+        lines.append(f'hands = load_dataset("{location}", "{sidecar}", split="train")')
     return "\n".join([*lines, "```"])
 
 

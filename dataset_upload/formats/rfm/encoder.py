@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +13,16 @@ from numpy.typing import NDArray
 
 from dataset_upload.about import About
 from dataset_upload.config import OutputConfig
+from dataset_upload.formats import WantedFrames
 from dataset_upload.formats.rfm.layout import clip_path
 from dataset_upload.formats.rfm.schema import Example, make_rows, schemas
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.language import text_encoder
-from dataset_upload.storage.whole_file import flush_media
+from dataset_upload.storage.whole_file import flush_media, write_flushed
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.encoding import write_jpegs, write_mp4, x264_cpu
 from dataset_upload.video.geometry import Resize, plan_resize
 from dataset_upload.video.sampling import sample_indices
-
-if TYPE_CHECKING:
-    import av
 
 
 @dataclass(frozen=True)
@@ -53,24 +49,9 @@ class RfmEncoder:
         """What is done to frames of this (width, height)."""
         return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
 
-    def encode(
-        self,
-        job: Job,
-        trajectory: Trajectory,
-        indices: NDArray[np.int64],
-        resize: Resize,
-        frames: Iterator[av.VideoFrame],
-    ) -> Piece:
-        """Write clip and records, durably, under temporary names.
-
-        Args:
-            indices: the clip's frames, as `frame_indices` gave them.
-            resize: what was done to them.
-            frames: these frames, resized; decoded as they are asked for.
-
-        Raises:
-            OSError: they cannot be written.
-        """
+    def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
+        """Write clip and records, durably, under temporary names. Raises OSError where they cannot be written."""
+        indices, resize, frames = wanted
         path = clip_path(job.number, use_video=self.output.use_video)
         clip = self.incoming / Path(path).name
         shutil.rmtree(clip, ignore_errors=True)  # what a worker that died at this episode has left
@@ -102,9 +83,5 @@ class RfmEncoder:
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_file(buffer, row.schema) as ipc:
             ipc.write_batch(row)
-        try:
-            path.write_bytes(buffer.getvalue())
-        except OSError as error:  # of a full disk, which names no file
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        flush_media(path)
+        write_flushed(path, buffer.getvalue())
         return path

@@ -7,6 +7,7 @@ NAME/hands/train-….parquet            the sidecar
 NAME/conversion.json                  how it was made
 NAME/batch_0000/trajectory_0000.mp4   clips, 1000 a folder; or a folder of JPEGs each
 NAME/.work/records/TABLE/0000/0000.arrow   finished rows that are not in a table yet
+NAME/.work/swap/…                     finished tables that are being put into their places
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 CARD = "README.md"
 CARD_LOCK = ".card.lock"
 CONVERSION = "conversion.json"
+SWAP = "swap"  # in .work
 
 MAIN, HANDS = "main", "hands"
 TABLES = (MAIN, HANDS)
@@ -52,7 +54,7 @@ def is_sidecar(config_name: str) -> bool:
 
 def shards(folder: Path, table: str = MAIN) -> list[Path]:
     """The files of a dataset's table, in order."""
-    return sorted((folder / table_folder(table)).glob("train-*.parquet"))
+    return sorted(folder.glob(table_pattern(table)))
 
 
 def shard_names(count: int) -> list[str]:

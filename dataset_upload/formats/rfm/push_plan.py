@@ -18,7 +18,7 @@ from dataset_upload.formats.rfm.hub_tables import (
     write_tables_without_frames_video,
     write_viewer_tables,
 )
-from dataset_upload.formats.rfm.layout import CARD, has_tables, is_clip, is_main_table, is_table, shards
+from dataset_upload.formats.rfm.layout import CARD, SWAP, has_tables, is_clip, is_main_table, is_table, shards
 from dataset_upload.formats.rfm.shards import has_frames_video
 
 _LOCAL = (LEDGER, CARD)  # what of a dataset's folder is of no use elsewhere
@@ -91,7 +91,7 @@ def _check_finished(folder: Path) -> None:
     if dataset.is_copy:
         return
     description = dataset_info.read(folder)  # None if a power cut has damaged it
-    if description is None or dataset.ledger_digest() != description["rows"] or (folder / WORK / "swap").exists():
+    if description is None or dataset.ledger_digest() != description["rows"] or (folder / WORK / SWAP).exists():
         raise UsageError(f"{folder} is not finished, its last run was interrupted; run the conversion again")
 
 

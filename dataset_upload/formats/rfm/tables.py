@@ -21,7 +21,7 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from dataset_upload.console.logs import logger
-from dataset_upload.formats.rfm.layout import MAIN, record_path, shards, table_folder
+from dataset_upload.formats.rfm.layout import MAIN, SWAP, record_path, shards, table_folder
 from dataset_upload.formats.rfm.schema import FRAMES_VIDEO
 from dataset_upload.formats.rfm.shards import SHARD_NAMES, ShardWriter, open_shard, rows_of, stop_when_damaged
 from dataset_upload.formats.statistics import ActionStatistics
@@ -105,7 +105,7 @@ class Tables:
                 for table, writer in writers.items():
                     writer.write(rows[table], len(actions))
                 statistics.add(actions)
-        tables.rename(self._work / "swap")  # from here on the new tables count
+        tables.rename(self._work / SWAP)  # from here on the new tables count
         flush_folder(self._work)
         self._finish_swap()
         return statistics
@@ -160,7 +160,7 @@ class Tables:
         `.work/swap` holds the shards that are not yet in their place, and `shards.json` names them all. Whatever
         moment this was interrupted at, the next call goes on.
         """
-        swap, swapped = self._work / "swap", self._work / "swapped"
+        swap, swapped = self._work / SWAP, self._work / "swapped"
         shutil.rmtree(swapped, ignore_errors=True)
         if not swap.exists():
             return
