@@ -182,7 +182,7 @@ def _context(preload: Sequence[str]) -> Any:
     # threads to fork in the middle of. What it has loaded, workers share.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context.set_forkserver_preload([*preload, "dataset_upload.engines.freeze"])
     return context
 
 

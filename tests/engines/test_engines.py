@@ -11,7 +11,7 @@ from typing import Any
 
 import commands
 import pytest
-from misbehaving import CannotStart, Do, Doing, Heavy
+from misbehaving import CannotStart, Do, Doing, FrozenObjects, Heavy
 from processes import children, is_alive, wait_until
 
 from dataset_upload.engines import find_engine
@@ -184,3 +184,8 @@ def test_workers_have_what_was_to_be_loaded_before_they_were_forked_and_nothing_
     modules = set(ended.stdout.split())
     assert "dataset_upload.formats.rfm.encoder" in modules
     assert not {"datasets", "pandas", "torch", "huggingface_hub"} & modules
+
+
+def test_what_workers_share_is_not_copied_by_their_garbage_collections() -> None:
+    ((_, num_frozen),) = run_in_processes(FrozenObjects(), [0], num_workers=1, timeout_s=60)
+    assert isinstance(num_frozen, int) and num_frozen > 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -141,6 +142,13 @@ class LoadedModules(NothingToFetch):
 
     def __call__(self, job: object, fetched: Any = None) -> list[str]:
         return sorted(sys.modules)
+
+
+class FrozenObjects(NothingToFetch):
+    """A converter that says how many objects its worker's garbage collections pass over."""
+
+    def __call__(self, job: object, fetched: Any = None) -> int:
+        return gc.get_freeze_count()
 
 
 class Complain(NothingToFetch):
