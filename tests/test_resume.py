@@ -33,7 +33,7 @@ from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.formats.rfm import encoder, shards
 from dataset_upload.storage.locks import LockedError, exclusive_lock
-from dataset_upload.video.encoding import x264_cpu
+from dataset_upload.video.processor import encoder_cpu
 
 NUM_EPISODES = 8
 
@@ -115,11 +115,11 @@ def test_what_another_kind_of_processor_has_added_is_told_and_kept_told(finished
         told: list[str] = json.loads((finished.folder / "conversion.json").read_text())["clip_cpus"]
         return told
 
-    assert clip_cpus() == [x264_cpu()]
+    assert clip_cpus() == [encoder_cpu()]
     replace_episode(finished.source, "add_remove_lid/70")
-    finished.convert(first=lambda: setattr(encoder, "x264_cpu", lambda: "another"))
+    finished.convert(first=lambda: setattr(encoder, "encoder_cpu", lambda: "another"))
     before = identities(finished.output_dir)
-    assert clip_cpus() == sorted([x264_cpu() or "", "another"])
+    assert clip_cpus() == sorted([encoder_cpu(), "another"])
     finished.convert()
     assert identities(finished.output_dir) == before
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from dataset_upload.video.processor import x264_parameter
 
 
 def write_mp4(frames: Iterable[av.VideoFrame], path: Path, *, fps: int, crf: int) -> None:
@@ -23,7 +23,8 @@ def write_mp4(frames: Iterable[av.VideoFrame], path: Path, *, fps: int, crf: int
         fps: frame rate that the file plays at.
         crf: x264's constant rate factor, 0 (lossless) to 51.
 
-    The bytes depend only on the pixels, the arguments, the version of x264 and `x264_cpu`: one thread, no time stamps.
+    The bytes depend only on the pixels, the arguments, the version of x264 and `x264_extensions`: one thread, no time
+    stamps.
     """
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps)
@@ -59,25 +60,9 @@ def _x264_options(width: int, crf: int) -> dict[str, str]:
         # x264 165 plans bit rates by a tree of macroblocks, eight at a time: where a row is no multiple of eight, by
         # memory that it never wrote, so that each run gave other bytes.
         parameters.append("mbtree=0")
+    if (extensions := x264_parameter()) is not None:
+        parameters.append(extensions)
     return {"preset": "veryfast", "crf": str(crf), "x264-params": ":".join(parameters)}
-
-
-@cache
-def x264_cpu() -> str | None:
-    """The processor's extensions that x264 uses, in its own words: `MMX2 SSE2Fast … AVX2`; None where it is silent."""
-    encoder: Any = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 16, 16, "yuv420p"
-    encoder.time_base = Fraction(1)
-    encoder.thread_count = 1
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture() as lines:
-            encoder.open()
-    finally:
-        av.logging.set_level(level)
-    told = re.search(r"using cpu capabilities: (.*)", "".join(text for _, _, text in lines))
-    return told[1].strip() if told else None
 
 
 def write_jpegs(frames: Iterable[av.VideoFrame], folder: Path) -> list[str]:

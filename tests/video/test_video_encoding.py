@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from video_streams import draw, read_number, rows
 
 from dataset_upload.errors import EpisodeError, Reason
-from dataset_upload.video.encoding import write_jpegs, write_mp4, x264_cpu
+from dataset_upload.video.encoding import write_jpegs, write_mp4
 
 SIZE = (256, 256)
 COUNT = 32
@@ -207,19 +207,3 @@ def test_jpegs_are_the_same_every_time(tmp_path: Path) -> None:
     for folder in (tmp_path / "one", tmp_path / "other"):
         contents.append([(folder / name).read_bytes() for name in write_jpegs(clip_frames(4), folder)])
     assert contents[0] == contents[1]
-
-
-# What the bytes depend on ----------------------------------------------------------------------------------
-
-
-def test_x264_says_which_of_the_processor_s_extensions_it_uses(capfd: pytest.CaptureFixture[str]) -> None:
-    level = av.logging.get_level()
-    x264_cpu.cache_clear()
-    told = (x264_cpu() or "").split()
-    assert av.logging.get_level() == level
-    assert capfd.readouterr() == ("", "")
-    flags = Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split()
-    if not flags:
-        pytest.skip("this system does not list an x86 processor's extensions in /proc/cpuinfo")
-    for name in ("ssse3", "avx", "avx2"):
-        assert (name.upper() in told) is (name in flags)

@@ -20,8 +20,9 @@ from dataset_upload.jobs import Job, Piece
 from dataset_upload.language import text_encoder
 from dataset_upload.storage.whole_file import flush_media, write_flushed
 from dataset_upload.trajectory import Trajectory
-from dataset_upload.video.encoding import write_jpegs, write_mp4, x264_cpu
+from dataset_upload.video.encoding import write_jpegs, write_mp4
 from dataset_upload.video.geometry import Resize, plan_resize
+from dataset_upload.video.processor import encoder_cpu
 from dataset_upload.video.sampling import sample_indices
 
 
@@ -72,7 +73,7 @@ class RfmEncoder:
             media={path: clip},
             media_bytes=num_bytes,
             media_sha256=sha256,
-            encoder_cpu=x264_cpu() if self.output.use_video else None,
+            encoder_cpu=encoder_cpu(),
             is_drawn=trajectory["is_drawn"],
             note=trajectory["note"],
             summary=f"{len(trajectory['frames'])} -> {len(indices)} frames, resized to {resize.output}",
