@@ -112,12 +112,13 @@ def make_up(folder: Path, count: int) -> None:
         assert isinstance(writer, RfmWriter)
         return writer
 
-    with open_ledger(one, config, output_format, None) as ledger_of_one:
+    with open_ledger(one, config, output_format, None, None) as ledger_of_one:
         (entry,) = ledger_of_one.entries.values()
     (rows,) = open_writer(one).tables._stored_rows()
     (dataset / ".work").mkdir(parents=True)
-    with open_ledger(dataset, config, output_format, None) as ledger:
-        jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger)
+    with open_ledger(dataset, config, output_format, None, None) as ledger:
+        selected = select_round_robin(loader.list_episodes(), -1)
+        jobs = make_jobs(selected, ledger.clip_numbers([episode.key for episode in selected]), loader, ledger)
         for job in jobs:
             write_clip(dataset / clip_path(job.number, use_video=True), entry.clip_bytes or 0)
             size, versions = job.source_state

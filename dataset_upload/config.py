@@ -10,6 +10,7 @@ from typing import Literal
 
 from dataset_upload.console.options import option, parse_options
 from dataset_upload.errors import UsageError
+from dataset_upload.shard import Shard
 from dataset_upload.video import DecodeScale, ResizeMode
 
 ActionPart = Literal["hands", "fingertips", "camera"]
@@ -79,6 +80,12 @@ class OutputConfig:
     )
     episode_timeout_s: int = option(
         600, "time after which an episode is given up; needs workers", unit="seconds", decides_bytes=False
+    )
+    shard: str | None = option(
+        None, "convert only a share, i/n: 0/8 is the first of eight; the run without it finishes", decides_bytes=False
+    )
+    any_cpu: bool = option(
+        False, "go on where another kind of processor made clips, whose bytes may differ", decides_bytes=False
     )
     fail_fast: bool = option(False, "stop at the first episode that fails", decides_bytes=False)
     overwrite: bool = option(
@@ -168,6 +175,15 @@ def check_config(config: GenerateConfig) -> None:
     _check_range("num_workers", output.num_workers, -1, 1024)
     _check_range("max_frame_mismatch", output.max_frame_mismatch, 0, 1_000_000)
     _check_range("episode_timeout_s", output.episode_timeout_s, 1, 1_000_000)
+    if output.shard is not None:
+        try:
+            Shard.parse(output.shard)
+        except ValueError as error:
+            raise UsageError(f"--output.shard: {output.shard} {error}") from error
+        if output.overwrite:
+            raise UsageError(
+                "--output.overwrite: a shard would delete what others make; give it once before, without --output.shard"
+            )
     if not output.actions or len(set(output.actions)) < len(output.actions):
         raise UsageError("--output.actions: name each part once, at least one of hands, fingertips, camera")
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from dataset_upload.errors import UsageError
 from dataset_upload.ledger import has_entries
-from dataset_upload.storage.locks import LockedError, exclusive_lock
+from dataset_upload.shard import Shard
+from dataset_upload.storage.locks import LockedError, exclusive_lock, shared_lock
 
 LEDGER = "ledger.jsonl"
 WORK = ".work"  # never pushed
 LOCK = "lock"  # in WORK
+LEDGERS = "ledgers"  # in WORK: of shards, with their locks
 
 
 def has_been_written(folder: Path) -> bool:
@@ -24,8 +26,12 @@ def has_been_written(folder: Path) -> bool:
 
 
 @contextmanager
-def dataset_lock(folder: Path) -> Iterator[None]:
+def dataset_lock(folder: Path, shard: Shard | None = None) -> Iterator[None]:
     """Keep other runs away from a dataset; a folder that stays without an entry is removed again.
+
+    Args:
+        folder: of the dataset.
+        shard: only runs of the same shard are kept away, and those of the whole.
 
     Raises UsageError where another run is at it, or nothing can be written.
     """
@@ -33,8 +39,12 @@ def dataset_lock(folder: Path) -> Iterator[None]:
     missing = [path for path in (work, folder, *folder.parents) if not path.exists()]
     with ExitStack() as stack:
         try:
-            work.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive_lock(work / LOCK, wait=False))
+            (work if shard is None else work / LEDGERS).mkdir(parents=True, exist_ok=True)
+            if shard is None:
+                stack.enter_context(exclusive_lock(work / LOCK, wait=False))
+            else:
+                stack.enter_context(shared_lock(work / LOCK))
+                stack.enter_context(exclusive_lock(work / LEDGERS / f"{shard.file_name}.lock", wait=False))
         except LockedError as error:
             raise UsageError(
                 f"--dataset.dataset_name: another run is writing {folder}; wait for it, or choose another name"
@@ -44,28 +54,32 @@ def dataset_lock(folder: Path) -> Iterator[None]:
                 raise
             raise UsageError(f"--output.output_dir: cannot write {folder} ({error.strerror})") from error
         try:
-            _discard_incoming(folder)  # what a run that was killed has left
+            _discard_incoming(folder, shard)  # what a run that was killed has left
             yield
         finally:
-            if folder in missing and not has_entries(folder / LEDGER):
+            if shard is None and folder in missing and not has_entries(folder / LEDGER):
                 _remove_unused(folder, missing)
 
 
 @contextmanager
-def incoming_folder(folder: Path) -> Iterator[Path]:
+def incoming_folder(folder: Path, shard: Shard | None = None) -> Iterator[Path]:
     """An empty folder on a dataset's disk for files that are being written; it is gone after the `with`.
 
     It has a new name each time: a worker that has outlived its run cannot put anything into this one's.
     """
     try:
-        yield Path(tempfile.mkdtemp(prefix="incoming-", dir=folder / WORK))
+        yield Path(tempfile.mkdtemp(prefix=_incoming_prefix(shard), dir=folder / WORK))
     finally:
-        _discard_incoming(folder)
+        _discard_incoming(folder, shard)
 
 
-def _discard_incoming(folder: Path) -> None:
-    for left in (folder / WORK).glob("incoming-*"):
+def _discard_incoming(folder: Path, shard: Shard | None) -> None:
+    for left in (folder / WORK).glob(f"{_incoming_prefix(shard)}*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _incoming_prefix(shard: Shard | None) -> str:
+    return "incoming-" if shard is None else f"incoming-{shard.file_name}-"
 
 
 def empty(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import EpisodeError, UsageError
 from dataset_upload.jobs import Job, Piece, SourceState
+from dataset_upload.shard import Shard
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 REOPENED = "reopened"  # was done, but is to be done again
@@ -76,34 +77,78 @@ class Entry(NamedTuple):
         )
 
 
+class Origin(NamedTuple):
+    """What rows are made of and with; a ledger tells it in its first line.
+
+    Attributes:
+        settings: what decides the bytes of the result, by the names of the options.
+        defaults: what a setting is where the ledger lacks it, because the option came later.
+        part: the only part of the source that episodes come from; None where their keys carry their part.
+    """
+
+    settings: dict[str, Any]
+    defaults: Mapping[str, Any] = {}
+    part: str | None = None
+
+
+class Contents(NamedTuple):
+    """What a ledger says.
+
+    Attributes:
+        entries: the last line about each episode, by its key.
+        cpus: what of processors its clips depend on, one a kind of processor.
+        num_bytes: its length up to the last whole line.
+    """
+
+    entries: dict[str, Entry]
+    cpus: list[str]
+    num_bytes: int = 0
+
+
 class Ledger:
-    """The ledger of one dataset: JSON lines, the first the settings of the rows, then one an episode.
+    """A ledger that is written: JSON lines, the first the settings of the rows, then one an episode.
+
+    The ledger of a dataset, or of a shard, which goes by what the others say, too.
 
     The last line about an episode counts. A line is handed to the operating system as it is written, so that it
     outlives this process; `flush`, when `is_flush_due`, makes it outlive a power cut. Each line but the first ends with
     a checksum: one that is torn or damaged is ignored, and its episode is converted again.
+
+    Attributes:
+        entries: the last word on each episode, by its key.
+        numbered: those of them whose clip numbers all machines know: what the dataset's own ledger says.
+        cpus: what of processors clips depend on, one a kind of processor.
+        shard: whose ledger it is; None: the dataset's.
     """
 
+    shard: Shard | None = None
+
     def __init__(
-        self, path: Path, settings: dict[str, Any], defaults: Mapping[str, Any] = {}, part: str | None = None
+        self,
+        path: Path,
+        settings: dict[str, Any],
+        defaults: Mapping[str, Any] = {},
+        part: str | None = None,
+        *,
+        any_cpu: bool = False,
     ) -> None:
         """Open or create the ledger.
 
         Args:
             path: `<name>/ledger.jsonl`.
-            settings: what decides the bytes of the result, by the names of the options.
-            defaults: what a setting is where the ledger lacks it, because the option came later.
-            part: the only part of the source that its episodes come from; None where their keys carry their part.
+            settings, defaults, part: as an `Origin`'s.
+            any_cpu: whether clips may be made on any kind of processor.
 
         Raises:
             UsageError: as `check_header`.
             OSError: it cannot be read or written.
         """
-        self.entries: dict[str, Entry] = {}
+        self.entries, self.cpus, num_bytes = read_ledger(path, Origin(settings, defaults, part))
+        self.numbered = self.entries
         self._path = path
+        self._any_cpu = any_cpu
         self._last_flush = time.monotonic()
         self._num_unflushed = 0
-        num_bytes = self._read(settings, defaults, part) if path.exists() else 0
         self._file = path.open("ab", buffering=0)
         self._file.truncate(num_bytes)
         if num_bytes == 0:
@@ -116,6 +161,29 @@ class Ledger:
         self._write(_with_checksum(_json(fields)))
         self.entries[entry.key] = entry
         self._num_unflushed += 1
+
+    def admit(self, cpu: str) -> None:
+        """Write what of the processor clips depend on, unless it stands there.
+
+        Raises:
+            UsageError: clips were made on another kind of processor, and any is not as good.
+        """
+        if cpu in self.cpus:
+            return
+        before = self.known_cpus(cpu)
+        if before and cpu not in before and not self._any_cpu:
+            raise UsageError(
+                f"clips are made on another kind of processor here, {cpu}, than those so far, {before[0]}: their bytes "
+                "may differ, though they look alike; go on there, or give --output.any_cpu=true"
+            )
+        if not before and any(self.with_status(DONE)):
+            logger.info(f"{self._path} tells of no processor: its clips are taken to be of one like this, {cpu}")
+        self._write(_with_checksum(_json({"cpu": cpu})))
+        self.cpus.append(cpu)
+
+    def known_cpus(self, cpu: str) -> list[str]:
+        """What clips of the dataset depend on so far, before the first one of a processor is added."""
+        return self.cpus
 
     @property
     def is_flush_due(self) -> bool:
@@ -151,7 +219,7 @@ class Ledger:
                 numbers depend neither on failures nor on what finishes first; or, where the source has grown and
                 that number is taken, the next free one.
         """
-        numbers = {key: entry.clip for key, entry in self.entries.items()}
+        numbers = {key: entry.clip for key, entry in self.numbered.items()}
         taken = set(numbers.values())
         next_free = max([len(keys), *(number + 1 for number in taken)])
         for position, key in enumerate(keys):
@@ -187,21 +255,27 @@ class Ledger:
         while line:  # a disk that is almost full takes a part
             line = line[self._file.write(line) :]
 
-    def _read(self, settings: dict[str, Any], defaults: Mapping[str, Any], part: str | None) -> int:
-        """Read all whole lines; returns how many bytes they take."""
-        with self._path.open("rb") as file:
-            first = file.readline()
-            if not first.endswith(b"\n"):
-                return 0
-            _check_header(self._path, first, settings, defaults, part)
-            num_bytes = len(first)
-            for number, (line, entry) in enumerate(_whole_lines(file), start=2):
-                num_bytes += len(line)
-                if entry is not None:
-                    self.entries[entry.key] = entry
-                else:
-                    logger.warning(f"Warning: {self._path}, line {number} is damaged; its episode is converted again")
-        return num_bytes
+
+def read_ledger(path: Path, origin: Origin) -> Contents:
+    """Read all whole lines of a ledger, which need not exist. Raises UsageError: as `check_header`."""
+    contents = Contents({}, [])
+    if not path.exists():
+        return contents
+    with path.open("rb") as file:
+        first = file.readline()
+        if not first.endswith(b"\n"):
+            return contents
+        _check_header(path, first, *origin)
+        num_bytes = len(first)
+        for number, (line, fact) in enumerate(_whole_lines(file), start=2):
+            num_bytes += len(line)
+            if isinstance(fact, Entry):
+                contents.entries[fact.key] = fact
+            elif fact is not None:
+                contents.cpus.append(fact)
+            else:
+                logger.warning(f"Warning: {path}, line {number} is damaged; its episode is converted again")
+    return contents._replace(num_bytes=num_bytes)
 
 
 def check_header(path: Path, settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -255,7 +329,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
     """The last line about each episode, by its key; damaged lines are passed over. Raises OSError."""
     with path.open("rb") as file:
         file.readline()
-        return {entry.key: entry for _, entry in _whole_lines(file) if entry is not None}
+        return {fact.key: fact for _, fact in _whole_lines(file) if isinstance(fact, Entry)}
 
 
 def has_entries(path: Path) -> bool:
@@ -274,19 +348,21 @@ def rows_digest(rows: Iterable[tuple[int, str | None, str]]) -> str:
 _CHECKSUM = b',"crc32":'
 
 
-def _whole_lines(file: BinaryIO) -> Iterator[tuple[bytes, Entry | None]]:
-    """The lines about episodes, and what each says, None if it is damaged. A torn end is left out."""
+def _whole_lines(file: BinaryIO) -> Iterator[tuple[bytes, Entry | str | None]]:
+    """The lines about episodes and processors, and what each says, None if it is damaged. A torn end is left out."""
     for line in file:
         if line.endswith(b"\n"):
             yield line, _parse(line)
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> Entry | str | None:
     text, _, checksum = line.rpartition(_CHECKSUM)
     if checksum != b'"%08x"}\n' % zlib.crc32(text):
         return None
     try:
         fields = json.loads(text.decode() + "}")
+        if isinstance(cpu := fields.get("cpu"), str):
+            return cpu
         fields["source_versions"] = tuple(fields["source_versions"])
         entry = Entry(**{name: fields[name] for name in Entry._fields if name in fields})
     except (ValueError, TypeError, LookupError, RecursionError):  # written by hand

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from logging import ERROR, WARNING
 from pathlib import Path
@@ -21,8 +21,16 @@ from dataset_upload.engines import find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.formats import DatasetWriter, Format, find_format, format_of
 from dataset_upload.jobs import Job, Piece
-from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, check_header
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, Origin, check_header
 from dataset_upload.selection import choose_tasks, select_round_robin
+from dataset_upload.shard import Shard, as_ranges
+from dataset_upload.shard_ledgers import (
+    ShardLedger,
+    absorb,
+    check_same_numbers,
+    ledger_paths,
+    not_ended,
+)
 from dataset_upload.summary import Work, summarise
 from dataset_upload.video.preparation import prepare
 
@@ -40,6 +48,7 @@ def generate(config: GenerateConfig) -> int:
     """
     start = time.monotonic()
     settle_decode_scale(config.output)
+    shard = None if config.output.shard is None else Shard.parse(config.output.shard)
     folder = Path(config.output.output_dir).expanduser() / config.dataset.dataset_name
     # Whatever can be refused is refused before there is work to lose, and leaves nothing behind.
     loader, output_format = make_loader(config), find_format(config.output.format)
@@ -48,7 +57,8 @@ def generate(config: GenerateConfig) -> int:
     output_format.check_place(folder)
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
-            check_header(folder / LEDGER, *row_settings(config, output_format))
+            for path in (folder / LEDGER, *ledger_paths(folder)):
+                check_header(path, *row_settings(config, output_format))
     forbidden = loader.about.publishing_forbidden
     repo = find_repo_if_asked(config, forbidden)
     if is_to_draw(config) or not os.path.exists(folder / LEDGER):
@@ -59,27 +69,52 @@ def generate(config: GenerateConfig) -> int:
     work = Work(archive_bytes=loader.remote_bytes(selected))
 
     part = loader.only_part(selected)
-    with stop_when_unwritable(folder), dataset_lock(folder), open_ledger(folder, config, output_format, part) as ledger:
+    with (
+        stop_when_unwritable(folder),
+        dataset_lock(folder, shard),
+        open_ledger(folder, config, output_format, part, shard) as ledger,
+    ):
         writer = output_format.open_writer(folder, config, loader.about, loader.action_names)
         check_same_naming(selected, ledger, folder)
         make_repo_if_asked(repo, config, forbidden)
 
         logger.info(f"Will process up to {len(selected) if limit in (None, -1) else limit} trajectories")
         logger.info("")
-        reopen_lost(ledger, writer)
-        jobs = make_jobs(selected, loader, ledger)
+        numbers = ledger.clip_numbers([episode.key for episode in selected])
+        num_selected = len(selected)
+        if shard is None:
+            reopen_lost(ledger, writer)
+        else:
+            check_same_numbers(ledger, numbers, folder)
+            selected = [episode for episode in selected if shard.has(numbers[episode.key])]
+        jobs = make_jobs(selected, numbers, loader, ledger)
         num_tasks = len({episode.task_name for episode in selected})
-        logger.info(f"Found {len(selected)} episodes of {num_tasks} tasks")
+        share = "" if shard is None else f"; shard {shard} of {num_selected}"
+        logger.info(f"Found {len(selected)} episodes of {num_tasks} tasks{share}")
 
         is_whole = not jobs or convert_all(jobs, loader, output_format, ledger, writer, config, work)
-        if is_whole:
+        if is_whole and shard is None:
             writer.finish(ledger)
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         work.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
-        summarise(entries, time.monotonic() - start, folder, work, is_whole=is_whole)
+        following = what_follows(folder, shard, numbers, is_whole=is_whole)
+        summarise(entries, time.monotonic() - start, folder, work, following)
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different
+
+
+def what_follows(folder: Path, shard: Shard | None, numbers: Mapping[str, int], *, is_whole: bool) -> str:
+    """What to do after a run, in one line."""
+    if not is_whole:
+        return "the same command goes on"
+    if shard is None:
+        return f'datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")'
+    finish = f"the same command without --output.shard={shard} finishes the dataset"
+    missing = not_ended(folder, shard, numbers)
+    if not missing:
+        return f"all {shard.count} shards have ended here; {finish}"
+    return f"--array={as_ranges(missing)} of {shard.count} shards have not ended here; after them {finish}"
 
 
 def settle_decode_scale(output: OutputConfig) -> None:
@@ -122,12 +157,15 @@ def check_one_format(output_dir: Path, output_format: Format) -> None:
 
 
 def find_repo_if_asked(config: GenerateConfig, forbidden: str | None) -> HubRepo | None:
-    """The repo to push to; it need not exist yet, but if it does, it may be written to.
+    """The repo to push to; it need not exist yet, but if it does, it may be written to. A shard pushes nothing.
 
     Args:
         forbidden: why the result must not be public; None: it may be.
     """
     if not config.hub.push_to_hub:
+        return None
+    if config.output.shard is not None:
+        logger.info("A shard pushes nothing: the run without --output.shard does")
         return None
     from dataset_upload.hub.access import find_usable_repo  # only now: the Hub's client is slow to import
 
@@ -183,12 +221,22 @@ def stop_when_unwritable(folder: Path) -> Iterator[None]:
         raise StoppedError(f"Cannot write {folder}: {error.strerror or error}") from error
 
 
-def open_ledger(folder: Path, config: GenerateConfig, output_format: Format, part: str | None) -> Ledger:
-    """The dataset's ledger; with `output.overwrite`, a dataset of other settings or another part is deleted first."""
+def open_ledger(
+    folder: Path, config: GenerateConfig, output_format: Format, part: str | None, shard: Shard | None
+) -> Ledger:
+    """The shard's ledger; or the dataset's, with what shards have done.
+
+    With `output.overwrite`, a dataset of other settings or another part is deleted first.
+    """
     path = folder / LEDGER
-    settings, defaults = row_settings(config, output_format)
+    origin = Origin(*row_settings(config, output_format), part)
+    any_cpu = config.output.any_cpu
+    if shard is not None:
+        return ShardLedger(folder, shard, origin, any_cpu=any_cpu)
     try:
-        return Ledger(path, settings, defaults, part)
+        ledger = Ledger(path, *origin, any_cpu=any_cpu)
+        absorb(ledger, folder, origin)
+        return ledger
     except UsageError:
         if not config.output.overwrite:
             raise
@@ -196,7 +244,7 @@ def open_ledger(folder: Path, config: GenerateConfig, output_format: Format, par
     output_format.withdraw(folder)
     empty(folder)
     path.unlink()  # last: until here an interrupted deletion is taken up again
-    return Ledger(path, settings, defaults, part)
+    return Ledger(path, *origin, any_cpu=any_cpu)
 
 
 def row_settings(config: GenerateConfig, output_format: Format) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -233,9 +281,8 @@ def reopen_lost(ledger: Ledger, writer: DatasetWriter) -> None:
         ledger.reopen(key)
 
 
-def make_jobs(selected: Sequence[Any], loader: DatasetLoader, ledger: Ledger) -> list[Job]:
+def make_jobs(selected: Sequence[Any], numbers: Mapping[str, int], loader: DatasetLoader, ledger: Ledger) -> list[Job]:
     """A job for each selected episode that is not settled; one that was done but has changed since is reopened."""
-    numbers = ledger.clip_numbers([episode.key for episode in selected])
     jobs, num_changed = [], 0
     for episode in progress(selected, "Loading trajectories", total=len(selected)):
         source_state = loader.source_state(episode)
@@ -264,7 +311,7 @@ def convert_all(
     engine = find_engine(output.engine, output.num_workers)
     output_format.check_ready()
     ledger.flush()  # what is reopened, before it is replaced
-    with work.timed(), incoming_folder(writer.folder) as incoming:
+    with work.timed(), incoming_folder(writer.folder, ledger.shard) as incoming:
         conversion = Conversion(
             loader,
             output_format.make_encoder(config, loader.about, incoming),
@@ -281,6 +328,8 @@ def convert_all(
                     if output.fail_fast and not outcome.reason.is_skip:
                         return False
                 else:
+                    if outcome.encoder_cpu is not None:
+                        ledger.admit(outcome.encoder_cpu)
                     writer.place(job, outcome)
                     ledger.append(Entry.of_piece(job, outcome))
                     work.num_converted += 1

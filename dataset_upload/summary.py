@@ -39,7 +39,7 @@ class Work:
             self.seconds += time.monotonic() - start
 
 
-def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work, *, is_whole: bool) -> None:
+def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work, following: str) -> None:
     """Log counts, sizes, time, place and what to do next.
 
     Args:
@@ -47,7 +47,7 @@ def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work
         seconds: that the run took.
         folder: the dataset's.
         work: of this run.
-        is_whole: whether the run came to its end and there are tables.
+        following: what to do next.
     """
     logger.info("")
     for status, label in ((DONE, "Done:"), (SKIPPED, "Skipped:"), (FAILED, "Failed:")):
@@ -69,8 +69,5 @@ def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work
     num_earlier = len(done) - work.num_converted
     earlier = f"; {num_earlier} done in an earlier run" if num_earlier > 0 else ""
     logger.info(f"Time:    {seconds:.1f} s{rate}{earlier}")
-    following = "the same command goes on"
-    if is_whole:
-        following = f'datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")'
     logger.info(f"Dataset: {folder}")
     logger.info(f"Next:    {following}")

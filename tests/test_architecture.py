@@ -21,6 +21,7 @@ GROUND = {
     "names",
     "natural_order",
     "redaction",
+    "shard",
     "stored_trajectory",
     "trajectory",
 }
@@ -36,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "language": {"console"},
     "ledger": {"console", "storage"},
     "dataset_folder": {"ledger", "storage"},
+    "shard_ledgers": {"console", "dataset_folder", "ledger", "storage"},
     "summary": {"console", "ledger"},
     "engines": {"console"},
     "dataset_loaders": {"actions", "config", "console", "selection", "storage", "video"},

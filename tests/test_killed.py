@@ -55,7 +55,7 @@ def start(source: Path, sentence_model: None, tmp_path: Path) -> Start:
 def num_lines(output_dir: Path) -> int:
     """Lines about episodes in the ledger: what an earlier run left and what the running one has added."""
     ledger = output_dir / NAME / "ledger.jsonl"
-    return max(0, ledger.read_bytes().count(b"\n") - 1) if ledger.exists() else 0
+    return ledger.read_bytes().count(b'"key":') if ledger.exists() else 0
 
 
 def family(run: subprocess.Popen[str]) -> list[int]:

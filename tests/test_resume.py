@@ -117,7 +117,9 @@ def test_what_another_kind_of_processor_has_added_is_told_and_kept_told(finished
 
     assert clip_cpus() == [encoder_cpu()]
     replace_episode(finished.source, "add_remove_lid/70")
-    finished.convert(first=lambda: setattr(encoder, "encoder_cpu", lambda: "another"))
+    refused = finished.convert(exit_code=2, first=lambda: setattr(encoder, "encoder_cpu", lambda: "another"))
+    assert "clips are made on another kind of processor here, another, than those so far" in refused.stderr
+    finished.convert("--output.any_cpu=true", first=lambda: setattr(encoder, "encoder_cpu", lambda: "another"))
     before = identities(finished.output_dir)
     assert clip_cpus() == sorted([encoder_cpu(), "another"])
     finished.convert()

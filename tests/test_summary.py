@@ -27,7 +27,7 @@ def only_caplog_listens(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mo
 
 
 def time_line(work: Work, caplog: pytest.LogCaptureFixture) -> str:
-    summarise(ENTRIES, 100.0, Path("out/egodex_test"), work, is_whole=True)
+    summarise(ENTRIES, 100.0, Path("out/egodex_test"), work, "read it")
     (line,) = (message for message in caplog.messages if message.startswith("Time:"))
     return line
 

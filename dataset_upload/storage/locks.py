@@ -23,9 +23,24 @@ def exclusive_lock(path: Path, *, wait: bool) -> Iterator[None]:
     Raises:
         LockedError: another process holds it, and `wait` is False.
     """
-    with path.open("a") as file:
+    with _held(path, fcntl.LOCK_EX, wait):
+        yield
+
+
+@contextmanager
+def shared_lock(path: Path) -> Iterator[None]:
+    """Likewise, with others that hold it shared. Raises LockedError where one process holds it exclusively."""
+    with _held(path, fcntl.LOCK_SH, wait=False):
+        yield
+
+
+@contextmanager
+def _held(path: Path, kind: int, wait: bool) -> Iterator[None]:
+    with path.open(
+        "a+"
+    ) as file:  # NFS wants a file that is open for reading for the one kind, for writing for the other
         try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LockedError(path) from error
         yield

@@ -31,10 +31,11 @@ def identities(output_dir: Path) -> dict[str, tuple[int, int]]:
 
 
 def ledger_lines(output_dir: Path, name: str = NAME) -> list[dict[str, Any]]:
-    """The ledger's whole lines, without the first, which holds the settings."""
+    """The ledger's whole lines about episodes."""
     path = output_dir / name / "ledger.jsonl"
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines[1:] if line.endswith(b"\n")]
+    facts = [json.loads(line) for line in lines[1:] if line.endswith(b"\n")]
+    return [fact for fact in facts if "key" in fact]
 
 
 def with_checksum(line: str) -> bytes:
