@@ -303,6 +303,7 @@ def _check_header(
             f"{path} does not begin with the dataset's settings; restore it from a backup, or "
             "give `overwrite=true` to convert everything again"
         ) from error
+    subject = path.parent if path.stem == "ledger" else path  # a shard's is named itself: it can be deleted alone
     if made_by == 1:
         raise UsageError(
             f"{path.parent} was made by an earlier version, whose rows have fewer columns: it can be read, "
@@ -315,10 +316,10 @@ def _check_header(
             "that wrote it, give `overwrite=true` to replace it, or another `dataset_name`"
         )
     if stored != settings:
-        raise UsageError(_difference(path.parent, stored, settings))
+        raise UsageError(_difference(subject, stored, settings))
     if None not in (part, its_part) and part != its_part:
         raise UsageError(
-            f"{path.parent} was made of the part {its_part}, and this is {part}; give another `dataset_name`, or "
+            f"{subject} was made of the part {its_part}, and this is {part}; give another `dataset_name`, or "
             f"`overwrite=true` to replace it; if this is a copy of {its_part} under another name, give a folder or a "
             f"link that is called {its_part}",
             "dataset_path",
@@ -379,13 +380,13 @@ def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _difference(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+def _difference(subject: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     differences = ", ".join(
         f"`{name}={json.dumps(stored.get(name))}` there, {json.dumps(wanted.get(name))} now"
         for name in sorted({*stored, *wanted})
         if stored.get(name) != wanted.get(name)
     )
     return (
-        f"{folder} was made with other settings ({differences}); give `overwrite=true` to replace it, "
+        f"{subject} was made with other settings ({differences}); give `overwrite=true` to replace it, "
         "or another `dataset_name`"
     )

@@ -31,6 +31,7 @@ from dataset_upload.shard_ledgers import (
     ledger_paths,
     not_ended,
 )
+from dataset_upload.storage.locks import exclusive_lock
 from dataset_upload.summary import Work, summarise
 from dataset_upload.video.preparation import prepare
 
@@ -199,12 +200,16 @@ def draw_mini_egodex_if_asked(config: GenerateConfig) -> None:
     from dataset_upload.mini_egodex.part import make_mini_egodex
 
     path = _mini_egodex_path(config)
-    logger.info(f"Drawing a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")
-    being_drawn = path.with_name(f"{path.name}.tmp")
+    being_drawn, lock = path.with_name(f"{path.name}.tmp"), path.with_name(f"{path.name}.lock")
     with stop_when_unwritable(path):
-        shutil.rmtree(being_drawn, ignore_errors=True)
-        make_mini_egodex(being_drawn, episodes=config.dataset.mini_episodes, frames=(45, 90), progress=True)
-        being_drawn.rename(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(lock, wait=True):  # shards begin together
+            if is_to_draw(config):
+                logger.info(f"Drawing a miniature EgoDex of {config.dataset.mini_episodes} episodes in {path}")
+                shutil.rmtree(being_drawn, ignore_errors=True)
+                make_mini_egodex(being_drawn, episodes=config.dataset.mini_episodes, frames=(45, 90), progress=True)
+                being_drawn.rename(path)
+            lock.unlink(missing_ok=True)
 
 
 def _mini_egodex_path(config: GenerateConfig) -> Path:

@@ -45,7 +45,8 @@ def update_card(output_dir: Path) -> None:
                 )
         known = [description for description in descriptions.values() if description is not None]
         gone = set(listed(existing)) - {folder.name for folder in folders}
-        write_whole(output_dir / CARD, render(existing, known, gone=gone))
+        if folders or existing:
+            write_whole(output_dir / CARD, render(existing, known, gone=gone))
 
 
 def write_dataset_card(folder: Path) -> None:
@@ -124,7 +125,7 @@ def render(
     foreign = [config for config in stored if config.get("config_name") not in names and config not in dead]
     configs = sorted([*foreign, *ours], key=lambda config: str(config.get("config_name")))
     lists = {key: _united(metadata.get(key), values) for key, values in card_text.metadata(descriptions).items()}
-    title = card_text.title(descriptions)
+    title = card_text.title(descriptions) if descriptions else None
     metadata = {"license": None, "pretty_name": title, **metadata, **lists, "configs": configs}
     metadata = {key: value for key, value in metadata.items() if value not in (None, [])}
     header = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
