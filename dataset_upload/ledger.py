@@ -174,7 +174,7 @@ class Ledger:
         if before and cpu not in before and not self._any_cpu:
             raise UsageError(
                 f"clips are made on another kind of processor here, {cpu}, than those so far, {before[0]}: their bytes "
-                "may differ, though they look alike; go on there, or give --output.any_cpu=true"
+                "may differ, though they look alike; go on there, or give `any_cpu=true`"
             )
         if not before and any(self.with_status(DONE)):
             logger.info(f"{self._path} tells of no processor: its clips are taken to be of one like this, {cpu}")

@@ -221,6 +221,8 @@ DECIDES_BYTES = {
         "max_frame_mismatch": True,
         "engine": False,
         "num_workers": False,
+        "shard": False,
+        "any_cpu": False,
         "episode_timeout_s": False,
         "fail_fast": False,
         "overwrite": False,

@@ -64,14 +64,14 @@ class Copy:
         lines = self.ledger.read_text().splitlines()
         entries = [json.loads(line) for line in lines[1:]]
         for entry in entries:
-            if entry["key"] == source:
+            if entry.get("key") == source:
                 entry.update(values)
         first = f"{lines[0]}\n".encode()
         self.ledger.write_bytes(first + b"".join(map(ledger_line, entries)))
 
     def fingerprint(self) -> str:
         entries = map(json.loads, self.ledger.read_text().splitlines()[1:])
-        done = {e["key"]: f"{e['clip']} {e['clip_sha256']} {e['key']}" for e in entries if e["status"] == "done"}
+        done = {e["key"]: f"{e['clip']} {e['clip_sha256']} {e['key']}" for e in entries if e.get("status") == "done"}
         return hashlib.sha256("\0".join(sorted(done.values())).encode()).hexdigest()
 
     def edit(self, path: Path, old: bytes, new: bytes) -> None:
