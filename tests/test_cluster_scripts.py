@@ -88,7 +88,7 @@ def test_an_indexed_kubernetes_job(place: Path) -> None:
     assert job["spec"]["completionMode"] == "Indexed"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     (line,) = container["args"]
-    line = line.replace("/config/egodex.yaml", "egodex.yaml").replace("num_workers=16", "num_workers=1")
+    line = line.replace("/config/egodex.yaml", "egodex.yaml")
     indices = range(job["spec"]["completions"])
     end(*(start([*container["command"], line], place, JOB_COMPLETION_INDEX=str(index)) for index in indices))
     end(start([*container["command"], re.sub(r"--output\.shard=\S+", "", line)], place))

@@ -6,8 +6,10 @@ in `ENGINES`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from dataset_upload.errors import EpisodeError
@@ -75,5 +77,18 @@ def find_engine(name: str, num_workers: int) -> Engine:
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: those that it is bound to, or what its container is granted of them."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([bound, *_granted_cores(_CGROUP)]))
+
+
+_CGROUP = Path("/sys/fs/cgroup/cpu.max")  # of Linux's control groups, version 2, as a container sees its own
+
+
+def _granted_cores(cpu_max: Path) -> list[int]:
+    """How many cores' time a control group may take; none where nothing limits it."""
+    try:
+        quota, period = cpu_max.read_text().split()
+        return [math.ceil(int(quota) / int(period))]
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+        return []
