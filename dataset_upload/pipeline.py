@@ -76,6 +76,7 @@ def generate(config: GenerateConfig) -> int:
         open_ledger(folder, config, output_format, part, shard) as ledger,
     ):
         writer = output_format.open_writer(folder, config, loader.about, loader.action_names)
+        writer.recover()
         check_same_naming(selected, ledger, folder)
         make_repo_if_asked(repo, config, forbidden)
 

@@ -167,8 +167,7 @@ def test_a_source_that_grows_in_the_middle_extends_the_dataset(finished: Finishe
     finished.convert()
     after = Dataset(finished.output_dir)
     assert len(after.rows) == NUM_EPISODES + 2
-    assert [row for row in after.rows if row["source"] not in ("add_remove_lid/5", "add_remove_lid/6")] == before.rows
-    assert after.row("add_remove_lid/5") == after.rows[2]  # where natural order has it
+    assert after.rows[: len(before.rows)] == before.rows  # new numbers come last, and so do their rows
     assert clips.items() <= identities(finished.output_dir).items()
 
 
@@ -566,7 +565,7 @@ def test_overwrite_keeps_a_dataset_of_the_same_settings(finished: Finished) -> N
     assert identities(finished.output_dir) == before
 
 
-@pytest.mark.parametrize("content", ['{"format":1,"settings":{}}\n', '{"format":3,"settings":{}}\n', "not a ledger\n"])
+@pytest.mark.parametrize("content", ['{"format":1,"settings":{}}\n', '{"format":4,"settings":{}}\n', "not a ledger\n"])
 def test_a_ledger_that_cannot_be_understood_is_refused_but_can_be_overwritten(
     once: Finished, finished: Finished, content: str
 ) -> None:
