@@ -32,7 +32,7 @@ from dataset_upload.formats.rfm.table_files import RangeDescriber
 from dataset_upload.formats.statistics import ActionStatistics
 from dataset_upload.ledger import Entry
 
-_THREADS = 4  # at most: each holds some 100 MB, and what is not Arrow's work they do in turns
+_THREADS = 2  # each holds some 100 MB; more would wait for each other, as only Arrow's work is done at once
 
 
 class _Sources(NamedTuple):
