@@ -67,7 +67,7 @@ class ActionStatistics:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """What `to_json` gave. Raises ValueError or TypeError, LookupError where it is anything else."""
+        """What `to_json` gave. Raises ValueError, TypeError, LookupError or OSError where it is anything else."""
         statistics = cls()
         if not stored:
             return statistics

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dataset_upload.console.logs import logger
+from dataset_upload.errors import StoppedError
 from dataset_upload.formats.rfm.layout import MAIN, range_of
 from dataset_upload.formats.rfm.shards import open_shard, rows_of
 from dataset_upload.formats.rfm.swap import table_paths
@@ -58,6 +59,8 @@ class StoredTables:
                 start, end = end, end + file.num_rows
                 if file.rows != digest(start, end) or file.root != root:
                     return False
+                if table == MAIN and file.statistics is None:
+                    return False
             if end != len(entries) or (table, number) not in self._files:
                 return False
         return True
@@ -83,11 +86,13 @@ class StoredTables:
             }
 
     def action_statistics(self) -> ActionStatistics:
-        """Of the rows of all ranges."""
+        """Of the rows of all ranges. Raises StoppedError where one file's do not fit to another's."""
         statistics = ActionStatistics()
         for file in read_files(self.paths[MAIN]):
-            if file.statistics is not None:
-                statistics.merge(file.statistics)
+            try:
+                statistics.merge(file.statistics or ActionStatistics())
+            except ValueError as error:
+                raise StoppedError(f"{file.path} is damaged: delete it, then its rows are converted again") from error
         return statistics
 
     def _column(self, table: str, number: int | None, name: str) -> pa.ChunkedArray:

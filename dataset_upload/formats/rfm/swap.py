@@ -28,6 +28,7 @@ def prepare_swap(files: Mapping[str, Sequence[Path]], work: Path, building: Path
     """
     for table, wanted in files.items():
         folder = building / table_folder(table)
+        folder.mkdir(parents=True, exist_ok=True)
         name_shards(folder, [path if path.parent == folder else _second_name(path, folder) for path in wanted])
     building.rename(work / SWAP)
     flush_folder(work)

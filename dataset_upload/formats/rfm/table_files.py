@@ -32,7 +32,7 @@ class TableFile:
         range: the range that all of its rows belong to; None: the file does not tell, as those of earlier versions.
         rows: the digest of its rows.
         root: where the clips lie that its column `frames_video` names; None: it has no such column.
-        statistics: of its column `actions`.
+        statistics: of its column `actions`; None: it has no such column, or does not tell.
     """
 
     path: Path
@@ -49,19 +49,21 @@ class RangeDescriber:
     Args:
         number: the range's.
         entries: of the rows, in their order.
+        has_actions: whether the files have the column `actions`.
         root: as in `TableFile`.
     """
 
-    def __init__(self, number: int, entries: Sequence[Entry], root: str | None) -> None:
+    def __init__(self, number: int, entries: Sequence[Entry], *, has_actions: bool, root: str | None) -> None:
         self._number = number
         self._entries = entries
+        self._has_actions = has_actions
         self._root = root
         self._start = self._end = 0
         self._statistics = ActionStatistics()
 
     def add(self, group: pa.Table) -> None:
         self._end += len(group)
-        if "actions" in group.schema.names:
+        if self._has_actions:
             frames = group["actions"].combine_chunks().flatten()
             self._statistics.add(frames.flatten().to_numpy().reshape(len(frames), -1))
 
@@ -70,10 +72,10 @@ class RangeDescriber:
             "range": self._number,
             "rows": entries_digest(self._entries[self._start : self._end]),
             "root": self._root,
-            "statistics": self._statistics.to_json(),
+            "statistics": self._statistics.to_json() if self._has_actions else None,
         }
         self._start, self._statistics = self._end, ActionStatistics()
-        return {_KEY: json.dumps({name: value for name, value in said.items() if value not in (None, {})})}
+        return {_KEY: json.dumps({name: value for name, value in said.items() if value is not None})}
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[TableFile]:
@@ -87,7 +89,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[TableFile]:
         try:
             said = json.loads((metadata.metadata or {})[_KEY.encode()])
             yield TableFile(path, metadata.num_rows, **_checked(said))
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, pa.ArrowException):
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, pa.ArrowException, OSError):
             yield TableFile(path, metadata.num_rows)
 
 
@@ -96,8 +98,13 @@ def _checked(said: dict[str, Any]) -> dict[str, Any]:
     number, rows, root = said["range"], said["rows"], said.get("root")
     if not (isinstance(number, int) and isinstance(rows, str) and isinstance(root, str | None)):
         raise TypeError("not as it is written")
-    statistics = ActionStatistics.from_json(said.get("statistics", {}))
-    return {"range": number, "rows": rows, "root": root, "statistics": statistics}
+    statistics = said.get("statistics")
+    return {
+        "range": number,
+        "rows": rows,
+        "root": root,
+        "statistics": None if statistics is None else ActionStatistics.from_json(statistics),
+    }
 
 
 def without_root(metadata: dict[bytes, bytes]) -> dict[str, str]:

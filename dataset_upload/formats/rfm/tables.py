@@ -153,10 +153,11 @@ class Tables:
         """Write a range of each table; returns the files of each, in order."""
         writers = {}
         for table, schema in self._schemas.items():
-            root = self._root if table == MAIN else None
-            start = building / table_folder(table) / f"{number:05d}-"
+            is_main, start = table == MAIN, building / table_folder(table) / f"{number:05d}-"
+            root = self._root if is_main else None
             written = schema if root is None else schema.append(FRAMES_VIDEO)
-            writers[table] = FilesWriter(start, written, RangeDescriber(number, entries, root))
+            describer = RangeDescriber(number, entries, has_actions=is_main, root=root)
+            writers[table] = FilesWriter(start, written, describer)
         for rows in self._rows(number, entries, sources):
             if self._root is not None:
                 clip = pa.array([f"{self._root}/{rows[MAIN]['frames'][0].as_py()}"])
