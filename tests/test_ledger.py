@@ -208,6 +208,14 @@ def test_a_damaged_first_line_is_refused(path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
+def test_a_ledger_of_the_earlier_order_is_taken_and_then_refused_by_earlier_versions(path: Path) -> None:
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b'{"format":3', b'{"format":2'))
+    entries = read(path)
+    assert path.read_bytes() == before
+    assert entries == read(path) and len(entries) == 3
+
+
 def test_a_ledger_from_the_future_is_refused_and_left_alone(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'{"format":3', b'{"format":4'))
     before = path.read_bytes()

@@ -86,12 +86,12 @@ class StoredTables:
             }
 
     def action_statistics(self) -> ActionStatistics:
-        """Of the rows of all ranges. Raises StoppedError where one file's do not fit to another's."""
+        """Of the rows of all ranges. Raises StoppedError where a file does not tell them as it should."""
         statistics = ActionStatistics()
         for file in read_files(self.paths[MAIN]):
             try:
-                statistics.merge(file.statistics or ActionStatistics())
-            except ValueError as error:
+                statistics.merge(ActionStatistics.from_json(file.statistics or {}))
+            except (ValueError, TypeError, LookupError, OSError) as error:
                 raise StoppedError(f"{file.path} is damaged: delete it, then its rows are converted again") from error
         return statistics
 

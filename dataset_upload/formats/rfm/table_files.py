@@ -32,7 +32,7 @@ class TableFile:
         range: the range that all of its rows belong to; None: the file does not tell, as those of earlier versions.
         rows: the digest of its rows.
         root: where the clips lie that its column `frames_video` names; None: it has no such column.
-        statistics: of its column `actions`; None: it has no such column, or does not tell.
+        statistics: of its column `actions`, as `ActionStatistics.to_json` has them; None: it does not tell.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class TableFile:
     range: int | None = None
     rows: str = ""
     root: str | None = None
-    statistics: ActionStatistics | None = None
+    statistics: dict[str, Any] | None = None
 
 
 class RangeDescriber:
@@ -86,25 +86,18 @@ def read_files(paths: Iterable[Path]) -> Iterator[TableFile]:
         except (pa.ArrowException, OSError) as error:
             logger.warning(f"Warning: A table of {path.parent} is damaged: {error}")
             continue
-        try:
-            said = json.loads((metadata.metadata or {})[_KEY.encode()])
-            yield TableFile(path, metadata.num_rows, **_checked(said))
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, pa.ArrowException, OSError):
-            yield TableFile(path, metadata.num_rows)
+        yield TableFile(path, metadata.num_rows, **_told((metadata.metadata or {}).get(_KEY.encode(), b"")))
 
 
-def _checked(said: dict[str, Any]) -> dict[str, Any]:
-    """What a file says, with its statistics read. Raises any of what reading what makes no sense may raise."""
-    number, rows, root = said["range"], said["rows"], said.get("root")
-    if not (isinstance(number, int) and isinstance(rows, str) and isinstance(root, str | None)):
-        raise TypeError("not as it is written")
-    statistics = said.get("statistics")
-    return {
-        "range": number,
-        "rows": rows,
-        "root": root,
-        "statistics": None if statistics is None else ActionStatistics.from_json(statistics),
-    }
+def _told(text: bytes) -> dict[str, Any]:
+    """What a file says of itself, by the names of `TableFile`; nothing where that makes no sense."""
+    try:
+        said = json.loads(text)
+        told = {name: said.get(name) for name in ("range", "rows", "root", "statistics")}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    kinds = (int, str, str | None, dict | None)
+    return told if all(map(isinstance, told.values(), kinds)) else {}
 
 
 def without_root(metadata: dict[bytes, bytes]) -> dict[str, str]:

@@ -252,13 +252,7 @@ def forged(**values: Any) -> Callable[[Path], None]:
         pytest.param(forged(rows="0" * 64), id="another digest"),
         pytest.param(forged(rows=None), id="no digest"),
         pytest.param(forged(root="/elsewhere"), id="paths that it has not"),
-        pytest.param(forged(statistics={"count": 1}), id="half of the statistics"),
-        pytest.param(
-            forged(statistics={"count": 1, "sums": [[0.0] * 10**6] * 2, "histograms": ""}), id="huge statistics"
-        ),
-        pytest.param(
-            forged(statistics={"count": 1, "sums": [[0.0], [0.0]], "histograms": "AAAA"}), id="damaged statistics"
-        ),
+        pytest.param(forged(statistics=[1]), id="a list of statistics"),
         pytest.param(lambda path: os.truncate(path, path.stat().st_size // 2), id="cut short"),
         pytest.param(lambda path: path.write_bytes(b""), id="emptied"),
         pytest.param(lambda path: path.unlink(), id="deleted"),
@@ -285,11 +279,26 @@ def test_a_main_table_that_tells_no_statistics_is_made_again(finished: Tables) -
     assert finished.contents() == expected
 
 
-def test_statistics_of_other_columns_stop_the_run(finished: Tables) -> None:
+def statistics_of_three_columns() -> dict[str, Any]:
+    statistics = ActionStatistics()
+    statistics.add(np.zeros((1, 3), np.float32))
+    return statistics.to_json()
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        pytest.param(statistics_of_three_columns(), id="of other columns"),
+        pytest.param({"count": 1}, id="a half"),
+        pytest.param({"count": 1, "sums": [[0.0] * 10**6] * 2, "histograms": ""}, id="huge"),
+        pytest.param({"count": 1, "sums": [[0.0], [0.0]], "histograms": "AAAA"}, id="damaged"),
+        pytest.param({**statistics_of_three_columns(), "sums": [[0.0], [0.0]]}, id="longer than they say"),
+        pytest.param({**statistics_of_three_columns(), "sums": [[0.0] * 4] * 2}, id="shorter than they say"),
+    ],
+)
+def test_statistics_that_make_no_sense_stop_the_run(finished: Tables, statistics: dict[str, Any]) -> None:
     path = finished.shards()[1]
-    other = ActionStatistics()
-    other.add(np.zeros((1, 3), np.float32))
-    forged(statistics=other.to_json())(path)
+    forged(statistics=statistics)(path)
     with pytest.raises(StoppedError, match=f"{path} is damaged: delete it"):
         finished.build(*ALL)
 
