@@ -106,8 +106,10 @@ class MadeUp:
         loader, output_format = make_loader(config), find_format(config.output.format)
         dataset = self.folder / "out" / config.dataset.dataset_name
         (dataset / WORK).mkdir(parents=True, exist_ok=True)
-        with open_ledger(dataset, config, output_format, None) as ledger:
-            jobs = make_jobs(select_round_robin(loader.list_episodes(), -1), loader, ledger)
+        with open_ledger(dataset, config, output_format, None, None) as ledger:
+            selected = select_round_robin(loader.list_episodes(), -1)
+            numbers = ledger.clip_numbers([episode.key for episode in selected])
+            jobs = make_jobs(selected, numbers, loader, ledger)
             for job in progress(jobs, "Making records", total=len(jobs)):
                 write_zeros(dataset / clip_path(job.number, use_video=True), self._piece.media_bytes)
                 for table, row in self._rows.items():

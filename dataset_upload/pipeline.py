@@ -76,7 +76,6 @@ def generate(config: GenerateConfig) -> int:
         open_ledger(folder, config, output_format, part, shard) as ledger,
     ):
         writer = output_format.open_writer(folder, config, loader.about, loader.action_names)
-        writer.recover()
         check_same_naming(selected, ledger, folder)
         make_repo_if_asked(repo, config, forbidden)
 
@@ -85,6 +84,7 @@ def generate(config: GenerateConfig) -> int:
         numbers = ledger.clip_numbers([episode.key for episode in selected])
         num_selected = len(selected)
         if shard is None:
+            writer.recover()
             reopen_lost(ledger, writer)
         else:
             check_same_numbers(ledger, numbers, folder)

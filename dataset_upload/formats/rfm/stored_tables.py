@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import StoppedError
-from dataset_upload.formats.rfm.layout import MAIN, range_of
+from dataset_upload.formats.rfm.layout import MAIN, range_of, shards
 from dataset_upload.formats.rfm.shards import open_shard, rows_of
-from dataset_upload.formats.rfm.swap import table_paths
 from dataset_upload.formats.rfm.table_files import TableFile, read_files
 from dataset_upload.formats.statistics import ActionStatistics
 from dataset_upload.ledger import Entry, entries_digest
@@ -32,13 +31,12 @@ class StoredTables:
 
     Args:
         folder: the dataset's.
-        work: its folder for what is not finished.
         schemas: of each table, without `frames_video`.
         root: where the clips are that the main table's column `frames_video` is to name; None: it is to have none.
     """
 
-    def __init__(self, folder: Path, work: Path, schemas: Mapping[str, pa.Schema], root: str | None) -> None:
-        self.paths = {table: table_paths(folder, work, table) for table in schemas}
+    def __init__(self, folder: Path, schemas: Mapping[str, pa.Schema], root: str | None) -> None:
+        self.paths = {table: shards(folder, table) for table in schemas}
         self._schemas = schemas
         self._root = root
         self._files: dict[tuple[str, int | None], list[TableFile]] = {}

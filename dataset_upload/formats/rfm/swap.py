@@ -71,13 +71,3 @@ def finish_swap(folder: Path, work: Path, tables: Iterable[str]) -> None:
 def _is_new(waiting: Path, place: Path) -> bool:
     """Whether a file waits, and is not the one that is there."""
     return waiting.exists() and not (place.exists() and waiting.samefile(place))
-
-
-def table_paths(folder: Path, work: Path, table: str) -> list[Path]:
-    """The files of a table, in order; also of one that is in the middle of a swap which was interrupted."""
-    waiting, place = work / SWAP / table_folder(table), folder / table_folder(table)
-    try:
-        names = json.loads((waiting / SHARD_NAMES).read_text())
-    except FileNotFoundError:
-        return shards(folder, table)
-    return [waiting / name if (waiting / name).exists() else place / name for name in names]

@@ -132,7 +132,7 @@ class Tables:
         return self._stored().action_statistics()
 
     def _stored(self) -> StoredTables:
-        return StoredTables(self._folder, self._work, self._schemas, self._root)
+        return StoredTables(self._folder, self._schemas, self._root)
 
     def _write_ranges(
         self, building: Path, ranges: Mapping[int, Sequence[Entry]], sources: _Sources
