@@ -21,7 +21,9 @@ from dataset_upload.shard import Shard
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 REOPENED = "reopened"  # was done, but is to be done again
 
-_FORMAT = 2  # of this file and of the rows that it tells of: 1 is that of schema version 1
+# Of this file and of the tables that it tells of. Those of 1 have fewer columns; those of 2 have rows in another order,
+# and become 3 as they are opened.
+_FORMAT, _FORMAT_OF_ANOTHER_ORDER = 3, 2
 
 # How much a power cut may cost: lines, seconds.
 _LINES_BETWEEN_FLUSHES, _SECONDS_BETWEEN_FLUSHES = 64, 2.0
@@ -151,7 +153,9 @@ class Ledger:
         self._num_unflushed = 0
         self._file = path.open("ab", buffering=0)
         self._file.truncate(num_bytes)
-        if num_bytes == 0:
+        if num_bytes > 0:
+            self._keep_earlier_versions_away()
+        else:
             self._write(_json({"format": _FORMAT, "part": part, "settings": settings}) + b"\n")
             self.flush()
 
@@ -233,7 +237,7 @@ class Ledger:
 
     def rows_digest(self) -> str:
         """A fingerprint of the rows that the ledger says are done."""
-        return rows_digest((entry.clip, entry.clip_sha256, entry.key) for entry in self.with_status(DONE))
+        return entries_digest(self.with_status(DONE))
 
     def with_status(self, status: str) -> Iterator[Entry]:
         return (entry for entry in self.entries.values() if entry.status == status)
@@ -254,6 +258,14 @@ class Ledger:
     def _write(self, line: bytes) -> None:
         while line:  # a disk that is almost full takes a part
             line = line[self._file.write(line) :]
+
+    def _keep_earlier_versions_away(self) -> None:
+        """Raise the format's number, which earlier versions then refuse: they know tables of another order only."""
+        old, new = (b'{"format":%d,' % number for number in (_FORMAT_OF_ANOTHER_ORDER, _FORMAT))
+        with self._path.open("r+b") as file:
+            if file.read(len(old)) == old:
+                file.seek(0)
+                file.write(new)  # as long as the old: the line is whole at any moment
 
 
 def read_ledger(path: Path, origin: Origin) -> Contents:
@@ -310,7 +322,7 @@ def _check_header(
             "checked, pushed and trained on as it is, but not added to; give another `dataset_name`, or "
             "`overwrite=true` to convert everything again"
         )
-    if made_by != _FORMAT:
+    if made_by not in (_FORMAT, _FORMAT_OF_ANOTHER_ORDER):
         raise UsageError(
             f"{path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
             "that wrote it, give `overwrite=true` to replace it, or another `dataset_name`"
@@ -344,6 +356,11 @@ def rows_digest(rows: Iterable[tuple[int, str | None, str]]) -> str:
     """A fingerprint of rows, given as clip number, SHA-256 of the clip, and key, in any order."""
     lines = sorted(f"{clip} {sha256} {key}" for clip, sha256, key in rows)
     return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def entries_digest(entries: Iterable[Entry]) -> str:
+    """A fingerprint of the rows that entries tell of."""
+    return rows_digest((entry.clip, entry.clip_sha256, entry.key) for entry in entries)
 
 
 _CHECKSUM = b',"crc32":'

@@ -84,6 +84,7 @@ def generate(config: GenerateConfig) -> int:
         numbers = ledger.clip_numbers([episode.key for episode in selected])
         num_selected = len(selected)
         if shard is None:
+            writer.recover()
             reopen_lost(ledger, writer)
         else:
             check_same_numbers(ledger, numbers, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,11 @@ from drawn_egodex import MiniEgoDex, draw_mini_egodex
 from hub_client import Client, copy_of_converted
 from hub_server import HubServer
 from hypothesis import HealthCheck, settings
+from made_up_tables import Tables
 from project import REAL_SAMPLE
 from toy_loader import write_toy_arm
+
+from dataset_upload.formats.rfm import shards
 
 # However slow the machine is, or busy with other tests: that fails none.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,3 +89,22 @@ def converted(mini: MiniEgoDex, sentence_model: None, tmp_path_factory: pytest.T
     ended = run("-m", MODULE, *arguments(mini.path, output_dir))
     assert ended.exit_code == 0, ended.stderr
     return Dataset(output_dir)
+
+
+@pytest.fixture
+def new_tables(tmp_path: Path) -> Iterator[Callable[[], Tables]]:
+    """Makes tables in a folder of their own, each time it is called."""
+    folders = iter(tmp_path / str(number) for number in range(1000))
+    yield lambda: Tables(next(folders))
+
+
+@pytest.fixture
+def tables(new_tables: Callable[[], Tables]) -> Tables:
+    return new_tables()
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row a shard instead of 500 MB."""
+    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 1)

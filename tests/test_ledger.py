@@ -63,7 +63,7 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 def test_a_line_holds_all_that_a_resumed_run_needs(path: Path) -> None:
     settings, done, _, failed = (json.loads(line) for line in path.read_text().splitlines())
-    assert settings == {"format": 2, "part": None, "settings": SETTINGS}
+    assert settings == {"format": 3, "part": None, "settings": SETTINGS}
     assert {key: done[key] for key in ("key", "status", "clip", "source_bytes", "source_versions")} == {
         "key": "fold/0",
         "status": "done",
@@ -208,10 +208,18 @@ def test_a_damaged_first_line_is_refused(path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
-def test_a_ledger_from_the_future_is_refused_and_left_alone(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'{"format":2', b'{"format":3'))
+def test_a_ledger_of_the_earlier_order_is_taken_and_then_refused_by_earlier_versions(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="has format 3, this version of dataset_upload writes 2"):
+    path.write_bytes(before.replace(b'{"format":3', b'{"format":2'))
+    entries = read(path)
+    assert path.read_bytes() == before
+    assert entries == read(path) and len(entries) == 3
+
+
+def test_a_ledger_from_the_future_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'{"format":3', b'{"format":4'))
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="has format 4, this version of dataset_upload writes 3"):
         read(path)
     assert path.read_bytes() == before
 

@@ -33,6 +33,7 @@ from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.formats.rfm import encoder, shards
 from dataset_upload.storage.locks import LockedError, exclusive_lock
+from dataset_upload.validate_dataset import main as validate_dataset
 from dataset_upload.video.processor import encoder_cpu
 
 NUM_EPISODES = 8
@@ -167,8 +168,7 @@ def test_a_source_that_grows_in_the_middle_extends_the_dataset(finished: Finishe
     finished.convert()
     after = Dataset(finished.output_dir)
     assert len(after.rows) == NUM_EPISODES + 2
-    assert [row for row in after.rows if row["source"] not in ("add_remove_lid/5", "add_remove_lid/6")] == before.rows
-    assert after.row("add_remove_lid/5") == after.rows[2]  # where natural order has it
+    assert after.rows[: len(before.rows)] == before.rows  # new numbers come last, and so do their rows
     assert clips.items() <= identities(finished.output_dir).items()
 
 
@@ -459,6 +459,44 @@ def test_a_shard_ends_before_it_grows_over_its_limit(
     assert pa.concat_tables(map(pq.read_table, files)).equals(pa.Table.from_batches(rows))
 
 
+# Of earlier versions ------------------------------------------------------------------------------------------
+
+
+def in_the_order_of_before(folder: Path) -> None:
+    """Make a dataset what 0.2.0 made: rows in the order of their episodes' names, in files that say nothing."""
+    order = pq.read_table(folder / TABLE).sort_by("source")["id"].to_pylist()
+    for table in (folder / TABLE, folder / "hands" / TABLE):
+        rows = {row["id"]: row for row in pq.read_table(table).to_pylist()}
+        schema = pq.read_schema(table).remove_metadata()
+        pq.write_table(pa.Table.from_pylist([rows[each] for each in order], schema), table, compression="zstd")
+    ledger = folder / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes().replace(b'{"format":3', b'{"format":2', 1))
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["nothing more", "an episode more"])
+def test_a_dataset_of_0_2_0_is_brought_into_the_order_of_today_and_nothing_is_converted_again(
+    once: Finished, finished: Finished, tmp_path: Path, more: bool
+) -> None:
+    in_the_order_of_before(finished.folder)
+    lines = len(ledger_lines(finished.output_dir))
+    if more:
+        replace_episode(finished.source, "add_remove_lid/70")
+    run = finished.convert()
+    assert f"The rows of {finished.folder} are brought into the order of clip numbers, once\n" in run.stdout
+    assert done_in_this_run(finished.output_dir, lines) == ["add_remove_lid/70"] * more
+    assert finished.published() == (finished.fresh(tmp_path / "fresh") if more else once.published())
+    before = identities(finished.output_dir)
+    assert "once\n" not in finished.convert().stdout
+    assert identities(finished.output_dir) == before
+
+
+def test_a_dataset_of_0_2_0_is_read_checked_and_left_as_it_is(finished: Finished) -> None:
+    in_the_order_of_before(finished.folder)
+    before = identities(finished.output_dir)
+    assert validate_dataset([str(finished.output_dir)]) == 0
+    assert identities(finished.output_dir) == before
+
+
 # Settings ----------------------------------------------------------------------------------------------------
 
 
@@ -566,7 +604,7 @@ def test_overwrite_keeps_a_dataset_of_the_same_settings(finished: Finished) -> N
     assert identities(finished.output_dir) == before
 
 
-@pytest.mark.parametrize("content", ['{"format":1,"settings":{}}\n', '{"format":3,"settings":{}}\n', "not a ledger\n"])
+@pytest.mark.parametrize("content", ['{"format":1,"settings":{}}\n', '{"format":4,"settings":{}}\n', "not a ledger\n"])
 def test_a_ledger_that_cannot_be_understood_is_refused_but_can_be_overwritten(
     once: Finished, finished: Finished, content: str
 ) -> None:

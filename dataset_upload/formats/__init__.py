@@ -87,6 +87,10 @@ class DatasetWriter(ABC):
         """Make everything that was placed outlive a power cut."""
         self.placing.flush()
 
+    def recover(self) -> None:  # noqa: B027
+        """Finish what an interrupted run had begun to put into its place. Only for a run that has the dataset for
+        itself; opening a dataset changes nothing."""
+
     @abstractmethod
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         """The keys of those finished episodes of which something is gone, deleted by hand say."""

@@ -47,9 +47,10 @@ class Copy:
 
     def change_rows(self, change: Callable[[list[Row]], object], table: str = "") -> None:
         path = self.folder / table / self.table.name
-        schema, rows = pq.read_schema(path), pq.read_table(path).to_pylist()
+        before = pq.ParquetFile(path).read()  # with what the file says of itself
+        rows = before.to_pylist()
         change(rows)
-        pq.write_table(pa.Table.from_pylist(rows, schema), path)
+        pq.write_table(pa.Table.from_pylist(rows, before.schema), path)
 
     def change_first(self, column: str, change: Callable[[Any], Any], table: str = "") -> None:
         self.change_rows(lambda rows: rows[0].update({column: change(rows[0][column])}), table)
@@ -174,6 +175,11 @@ def same_id_twice(copy: Copy) -> None:
         copy.change_rows(lambda rows: rows[1].update(id=rows[0]["id"]), table)
 
 
+def last_row_first(copy: Copy) -> None:
+    for table in ("", "hands"):
+        copy.change_rows(lambda rows: rows.insert(0, rows.pop()), table)
+
+
 def one_more_done(copy: Copy) -> None:
     entry: dict[str, object] = {"key": "fold_towel/7", "status": "done", "clip": 99, "source_bytes": 1, "clip_bytes": 1}
     entry["clip_sha256"] = "0" * 64
@@ -207,6 +213,7 @@ BREAKS: dict[str, tuple[Callable[[Copy], object], set[str]]] = {
         lambda c: c.change_rows(lambda rows: rows.insert(0, rows.pop(1)), "hands"),
         {"hands_agree", "hands_rigid"},
     ),
+    "rows_in_order": (last_row_first, set()),
     "clips_there": (lambda c: c.clip.unlink(), NEED_THE_CLIP),
     "clips_as_in_ledger": (lambda c: c.change_entry(c.first["source"], clip_bytes=7), {"ledger_agrees"}),
     "no_stray_clips": (stray_clip, set()),
@@ -257,6 +264,7 @@ def test_each_check_notices_what_it_is_for(name: str, copy: Copy, capsys: pytest
         ("hands_agree", lambda c: c.change_first("camera_to_world", lambda _: None)),
         ("hands_rigid", lambda c: c.change_first("left_hand", lambda _: None, "hands")),
         ("same_sidecar", lambda c: c.change_rows(lambda rows: rows.pop(), "hands")),
+        ("rows_in_order", lambda c: c.change_first("frames", lambda _: "egodex_test/batch_0004/trajectory_4000.mp4")),
         ("clips_there", lambda c: c.change_first("frames", lambda _: "egodex_test/../../secret.mp4")),
         ("clip_formats", lambda c: c.move_index_to_the_end()),
         ("card_agrees", lambda c: c.edit(c.root / "README.md", b"| `egodex_test` | ", b"| `egodex_test` | 9")),

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,13 @@ from dataset_upload.formats.rfm.layout import (
     clip_number,
     clip_path,
     config_name,
+    range_of,
     shard_names,
     table_folder,
     table_pattern,
 )
 from dataset_upload.formats.rfm.schema import FRAMES_VIDEO, HANDS_SCHEMA, READABLE_VERSIONS, VECTOR_SIZE, main_schema
+from dataset_upload.formats.rfm.table_files import read_files
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, rows_digest
 
 DatasetCheck = Callable[[RfmDataset], Iterator[str]]
@@ -141,6 +144,24 @@ def same_sidecar(dataset: RfmDataset) -> Iterator[str]:
             yield f"row {number}: {one} in the main table, {other} in hands"
 
 
+def rows_in_order(dataset: RfmDataset) -> Iterator[str]:
+    """Rows stand in the order of clip numbers, and those of a range in files of their own.
+
+    Files that tell no range are passed over: those of earlier versions, and those that were made for the Hub.
+    """
+    for table in dataset.tables:
+        last = -1
+        for file in read_files(dataset.shards(table)):
+            if file.range is None:
+                continue
+            numbers = _clip_numbers(file.path) if table == MAIN else []
+            if file.range < last or numbers != sorted(numbers):
+                yield f"{file.path.relative_to(dataset.folder)}: not in the order of clip numbers"
+            if any(range_of(number) != file.range for number in numbers):
+                yield f"{file.path.relative_to(dataset.folder)}: rows of another range than {file.range}"
+            last = file.range
+
+
 def clips_there(dataset: RfmDataset) -> Iterator[str]:
     """Every clip that a row names is there, in a place of the dataset's own."""
     for source, paths in zip(dataset.column("source"), _clip_paths(dataset), strict=True):
@@ -244,6 +265,7 @@ DATASET_CHECKS: tuple[DatasetCheck, ...] = (
     data_sources,
     lang_vectors,
     same_sidecar,
+    rows_in_order,
     clips_there,
     no_stray_clips,
     clips_as_in_ledger,
@@ -259,6 +281,13 @@ NEED_LEDGER = frozenset({clips_as_in_ledger, ledger_agrees, reasons_known})
 def _clip_paths(dataset: RfmDataset) -> Iterator[list[str]]:
     """The paths of each row's MP4 or JPEGs."""
     return (frames if isinstance(frames, list) else [frames] for frames in dataset.column("frames"))
+
+
+def _clip_numbers(shard: Path) -> list[int]:
+    """The clip number of each row of a main table's file; -1 where it has none."""
+    paths = pq.read_table(shard, columns=["frames"])["frames"].to_pylist()
+    numbers = (clip_number(frames if isinstance(frames, str) else frames[0]) for frames in paths)
+    return [-1 if number is None else number for number in numbers]
 
 
 def _is_packed(dataset: RfmDataset) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
-from dataset_upload.ledger import DONE, rows_digest
+from dataset_upload.ledger import DONE, entries_digest
 from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory
 from dataset_upload.video.plain_decoding import decode_clip
 
@@ -95,8 +95,7 @@ class RfmDataset(FinishedDataset):
 
     def ledger_digest(self) -> str:
         """The fingerprint of the rows that the ledger calls done, as conversion.json has it. Raises OSError."""
-        done = (entry for entry in self.ledger.values() if entry.status == DONE)
-        return rows_digest((entry.clip, entry.clip_sha256, entry.key) for entry in done)
+        return entries_digest(entry for entry in self.ledger.values() if entry.status == DONE)
 
     @property
     def uses_video(self) -> bool:

@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from dataset_upload.formats.rfm.layout import shards
 from dataset_upload.formats.rfm.schema import NUM_PIPELINE_COLUMNS as _POSITION
-from dataset_upload.formats.rfm.shards import ShardWriter, stored_rows, stored_schema
+from dataset_upload.formats.rfm.shards import (
+    ShardWriter,
+    groups_of,
+    parquet_writer,
+    stored_rows,
+    stored_schema,
+)
+from dataset_upload.formats.rfm.table_files import without_root
 
 
 def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
@@ -55,15 +64,20 @@ def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
 
 
 def write_tables_without_frames_video(folder: Path, target: Path) -> None:
-    """Write a dataset's main table without `frames_video`, whose paths mean nothing elsewhere.
+    """Write a dataset's main table without `frames_video`, whose paths mean nothing elsewhere: the bytes that the files
+    would have without that option.
 
     Args:
         folder: of the dataset.
         target: folder for the shards; must not exist.
     """
-    with ShardWriter(target, stored_schema(folder)) as writer:
-        for row in stored_rows(folder):
-            writer.write(row, len(row["frame_indices"][0]))
+    schema = stored_schema(folder)
+    target.mkdir(parents=True)
+    for shard in shards(folder):
+        with (target / shard.name).open("wb") as copy, parquet_writer(copy, schema) as writer:
+            for group in groups_of(shard):
+                writer.write_table(pa.table(group.select(schema.names).columns, schema))
+            writer.add_key_value_metadata(without_root(pq.read_metadata(shard).metadata or {}))
 
 
 def _schema(folder: Path, *, use_video: bool) -> pa.Schema:

@@ -2,7 +2,7 @@
 
 README.md                             the card of all datasets
 NAME/README.md                        makes the dataset's own folder loadable
-NAME/train-00000-of-00001.parquet     the main table
+NAME/train-00000-of-00001.parquet     the main table, rows in the order of clip numbers; a file for each 4000 numbers
 NAME/hands/train-….parquet            the sidecar
 NAME/conversion.json                  how it was made
 NAME/batch_0000/trajectory_0000.mp4   clips, 1000 a folder; or a folder of JPEGs each
@@ -19,13 +19,14 @@ from pathlib import Path
 CARD = "README.md"
 CARD_LOCK = ".card.lock"
 CONVERSION = "conversion.json"
-SWAP = "swap"  # in .work
+SWAP, RECORDS = "swap", "records"  # in .work
 
 MAIN, HANDS = "main", "hands"
 TABLES = (MAIN, HANDS)
 _SIDECAR = f"_{HANDS}"  # ends the name of a sidecar's config
 
 _CLIPS_PER_FOLDER = 1000
+_CLIPS_PER_RANGE = 4 * _CLIPS_PER_FOLDER
 _CLIP = re.compile(r"[^/]+/batch_(\d{4,})/trajectory_(\d{4,})(\.mp4|/frame_\d{4,}\.jpg)")
 _CLIP_FOLDER = re.compile(r"[^/]+/batch_\d+/.+")
 _TABLE = re.compile(r"[^/]+/(hands/)?train-\d+-of-\d+\.parquet")
@@ -86,6 +87,11 @@ def clip_number(path: str) -> int | None:
     return int(parts[2])
 
 
+def range_of(number: int) -> int:
+    """The range that a clip number belongs to: the rows of one range have files of their own in each table."""
+    return number // _CLIPS_PER_RANGE
+
+
 def clip_folders(folder: Path) -> list[Path]:
     """The folders of a dataset that hold clips."""
     return sorted(folder.glob("batch_*"))
@@ -107,8 +113,8 @@ def is_main_table(path: str) -> bool:
 
 
 def record_path(table: str, number: int) -> str:
-    """Where a record waits in `.work` for the next build."""
-    return f"records/{table}/{number // _CLIPS_PER_FOLDER:04d}/{number:04d}.arrow"
+    """Where a record lies in a folder of records."""
+    return f"{table}/{number // _CLIPS_PER_FOLDER:04d}/{number:04d}.arrow"
 
 
 def tables_with(hand_joints: Sequence[str]) -> tuple[str, ...]:

@@ -10,17 +10,15 @@ from typing import Any
 
 from dataset_upload.about import About
 from dataset_upload.config import OutputConfig
-from dataset_upload.console.progress import progress
 from dataset_upload.dataset_folder import WORK
 from dataset_upload.formats import DatasetWriter
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.card import update_card, write_dataset_card
-from dataset_upload.formats.rfm.layout import clip_folders, clip_path, record_path
+from dataset_upload.formats.rfm.layout import RECORDS, clip_folders, clip_path, record_path
 from dataset_upload.formats.rfm.schema import schemas
 from dataset_upload.formats.rfm.tables import Tables
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, Entry, Ledger
-from dataset_upload.natural_order import natural_key
 from dataset_upload.storage.placing import Placing
 
 
@@ -55,17 +53,21 @@ class RfmWriter(DatasetWriter):
         """Move a finished clip into its place, and its rows to where they wait for the next build."""
         super().place(job, piece)
         for table, content in piece.records.items():
-            self.placing.put(content, f"{WORK}/{record_path(table, job.number)}")
+            self.placing.put(content, f"{WORK}/{RECORDS}/{record_path(table, job.number)}")
+
+    def recover(self) -> None:
+        """Finish putting tables into their places, which an interrupted run had begun."""
+        self.tables.recover()
 
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         """The keys of those finished episodes whose row or clip is gone, deleted by hand say."""
-        rows, records = self.tables.stored_keys(), self.tables.record_numbers()
-
-        def is_lost(entry: Entry) -> bool:
-            has_row = entry.key in rows or entry.clip in records
-            return not has_row or not self._has_clip(entry.clip, entry.clip_bytes)
-
-        return [entry.key for entry in entries if is_lost(entry)]
+        entries = list(entries)
+        with_row = self.tables.present(entries)
+        return [
+            entry.key
+            for entry in entries
+            if entry.key not in with_row or not self._has_clip(entry.clip, entry.clip_bytes)
+        ]
 
     def _has_clip(self, number: int, num_bytes: int | None) -> bool:
         """Whether a clip lies in its place, whole as far as its size tells."""
@@ -82,22 +84,13 @@ class RfmWriter(DatasetWriter):
     def finish(self, ledger: Ledger) -> None:
         """Bring tables, conversion.json and card up to what the ledger says."""
         done = list(ledger.with_status(DONE))
-        digest = ledger.rows_digest()
-        description = dataset_info.read(self.folder)
-        are_rows_current = description is not None and description["rows"] == digest and not self.tables.has_records()
-        if description is not None and are_rows_current and self.tables.has_frames_video_as_wanted():
-            action_statistics = description["action_statistics"]
-        else:
-            done.sort(key=lambda entry: natural_key(entry.key))
-            rows = progress(done, "Writing tables", total=len(done), unit="row")
-            action_statistics = self.tables.build((entry.key, entry.clip) for entry in rows).summary()
         description = dataset_info.describe(
             self.folder.name,
             source=self._source,
             about=self._about,
             ledger=ledger,
-            rows_digest=digest,
-            action_statistics=action_statistics,
+            rows_digest=ledger.rows_digest(),
+            action_statistics=self.tables.build(done).summary(),
         )
         dataset_info.write(self.folder, description)
         self.clean_up(entry.clip for entry in done)

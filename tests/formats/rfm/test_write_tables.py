@@ -2,153 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
+from made_up_tables import NAME, Killed, Tables, killed_after, random_row
 from numpy.typing import NDArray
 
-from dataset_upload.config import OutputConfig
 from dataset_upload.dataset_folder import dataset_lock, incoming_folder
 from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.formats.rfm import shards
-from dataset_upload.formats.rfm.layout import HANDS, MAIN, clip_path, table_folder
-from dataset_upload.formats.rfm.schema import HANDS_SCHEMA, _plain, main_schema, schemas
-from dataset_upload.formats.rfm.writer import RfmWriter
+from dataset_upload.formats.rfm.layout import HANDS, MAIN, clip_path
+from dataset_upload.formats.rfm.schema import HANDS_SCHEMA, main_schema
 from dataset_upload.formats.statistics import ActionStatistics
-from dataset_upload.jobs import Job, Piece
 
 pytestmark = pytest.mark.slow
 
-NAME = "egodex_test"
 MAIN_SCHEMA = main_schema(EGODEX.columns, use_video=True)
-SCHEMAS = schemas(EGODEX.columns, EGODEX.hand_joints, use_video=True)
-
-
-def random_row(number: int, version: int = 0, num_frames: int = 3) -> dict[str, Any]:
-    """A row as conversion makes it, another one for each number and version."""
-    rng = np.random.default_rng([number, version])
-
-    def numbers(*shape: int) -> NDArray[np.float32]:
-        return rng.normal(size=(num_frames, *shape)).astype(np.float32)
-
-    confidences = numbers(4)
-    confidences[:, number % 4] = np.nan
-    return {
-        "id": f"id-{number}",
-        "task": f"Task {number}, version {version}.",
-        "data_source": NAME,
-        "frames": f"{NAME}/{clip_path(number, use_video=True)}",
-        "is_robot": False,
-        "quality_label": "successful",
-        "partial_success": None,
-        "actions": numbers(15),
-        "confidences": None if number % 3 == 0 else confidences,
-        "camera_to_world": numbers(4, 4),
-        "intrinsics": numbers(3, 3)[0],
-        "frame_indices": np.arange(num_frames),
-        "timestamps": np.arange(num_frames) / 30,
-        "source_seconds_left": None if number % 2 else np.arange(num_frames)[::-1] / 30,
-        "source_num_frames": 2 * num_frames,
-        "source_fps": 30.0,
-        "source": f"task/{number}",
-        "part": "test",
-        "task_name": "task",
-        "session_name": None if number % 2 else "2025.mov",
-        "collector": "C1",
-        "environment": "table",
-        "object": None,
-        "llm_type": "reset",
-        "llm_verbs": ["fold", "press"][: number % 3],
-        "llm_objects": [],
-        "llm_description": f"Task {number}.",
-        "llm_description2": "None",
-        "which_llm_description": None if number % 2 else 2,
-        "task_certain": True,
-        "description": None,
-        "annotated_task": "Task",
-        "annotated_type": None,
-        "annotator_version": 0.2,
-        "left_hand": numbers(25, 3),
-        "right_hand": numbers(25, 3),
-        "left_wrist_rotation": numbers(3, 3),
-        "right_wrist_rotation": numbers(3, 3),
-        "lang_vector": np.full(384, number, np.float32),
-        "schema_version": 2,
-    }
-
-
-def record(row: dict[str, Any], schema: pa.Schema) -> bytes:
-    """A row as it waits for a build."""
-    arrays = [pa.array([_plain(row[field.name])], field.type) for field in schema]
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as file:
-        file.write_batch(pa.record_batch(arrays, schema))
-    return bytes(sink.getvalue())
-
-
-class Tables:
-    """The tables of one dataset, as a run writes them and as a reader sees them."""
-
-    def __init__(self, output_dir: Path) -> None:
-        self.folder = output_dir / NAME
-        (self.folder / ".work").mkdir(parents=True)
-        self.restart()
-
-    def add(self, *numbers: int, version: int = 0, num_frames: int = 3) -> None:
-        for number in numbers:
-            row = random_row(number, version, num_frames)
-            records = {table: record(row, schema) for table, schema in SCHEMAS.items()}
-            piece = Piece(records, {clip_path(number, use_video=True): b"clip"}, 4, "sha256")
-            self.writer.place(Job(None, row["source"], number, (1, (1,))), piece)
-        self.writer.flush()
-
-    def build(self, *numbers: int) -> ActionStatistics:
-        """Build tables of these rows, all of which are stored or added, and clean up."""
-        statistics = self.writer.tables.build((f"task/{number}", number) for number in numbers)
-        self.writer.clean_up(numbers)
-        return statistics
-
-    def restart(self) -> None:
-        """What the next run does first."""
-        self.writer = RfmWriter(self.folder, OutputConfig(), EGODEX, {})
-
-    def shards(self, table: str = MAIN) -> list[Path]:
-        return sorted((self.folder / table_folder(table)).glob("train-*.parquet"))
-
-    def rows(self, table: str = MAIN) -> list[dict[str, Any]]:
-        return [row for shard in self.shards(table) for row in pq.ParquetFile(shard).read().to_pylist()]
-
-    def contents(self) -> dict[str, bytes]:
-        paths = [*self.shards(), *self.shards("hands")]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
-
-
-@pytest.fixture
-def new_tables(tmp_path: Path) -> Iterator[Callable[[], Tables]]:
-    """Makes tables in a folder of their own, each time it is called."""
-    folders = iter(tmp_path / str(number) for number in range(1000))
-    yield lambda: Tables(next(folders))
-
-
-@pytest.fixture
-def tables(new_tables: Callable[[], Tables]) -> Tables:
-    return new_tables()
-
-
-@pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row a shard instead of 500 MB."""
-    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 1)
-    monkeypatch.setattr(shards, "_SHARD_BYTES", 1)
 
 
 # Rows ------------------------------------------------------------------------------------------------------
@@ -201,7 +74,7 @@ def test_a_row_that_is_no_longer_named_is_dropped(tables: Tables) -> None:
     tables.build(0, 1, 2)
     tables.build(0, 2)
     assert [row["source"] for row in tables.rows()] == ["task/0", "task/2"]
-    assert tables.writer.tables.stored_keys() == {"task/0", "task/2"}
+    assert tables.stored() == {"task/0", "task/2"}
 
 
 def test_tables_without_rows_have_the_columns_all_the_same(tables: Tables) -> None:
@@ -226,9 +99,9 @@ def test_records_wait_through_a_restart(tables: Tables) -> None:
 def test_rows_whose_table_is_gone_do_not_count_as_stored(tables: Tables, table: str) -> None:
     tables.add(0, 1)
     tables.build(0, 1)
-    assert tables.writer.tables.stored_keys() == {"task/0", "task/1"}
+    assert tables.stored() == {"task/0", "task/1"}
     tables.shards(table)[0].unlink()
-    assert tables.writer.tables.stored_keys() == set()
+    assert tables.stored() == set()
 
 
 # Clips -----------------------------------------------------------------------------------------------------
@@ -292,7 +165,8 @@ def test_a_shard_takes_no_more_than_its_limit(tables: Tables, monkeypatch: pytes
     for shard in tables.shards():
         metadata = pq.read_metadata(shard)
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        assert sum(group.total_byte_size for group in groups) < 1.1 * 30_000
+        columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+        assert sum(column.total_compressed_size for column in columns) < 1.1 * 30_000
 
 
 def test_long_clips_make_smaller_groups(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,31 +214,6 @@ def test_rows_that_come_in_several_runs_give_the_bytes_of_one(
 
 
 # Interruptions ---------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, nothing is cleaned up."""
-
-
-@contextmanager
-def killed_after(num_changes: int) -> Iterator[None]:
-    """Let so many changes to folders happen, then end before the next one."""
-    remaining = num_changes
-
-    def counted(change: Callable[..., None]) -> Callable[..., None]:
-        def changing(*args: Any, **kwargs: Any) -> None:
-            nonlocal remaining
-            if remaining == 0:
-                raise Killed
-            remaining -= 1
-            change(*args, **kwargs)
-
-        return changing
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in ("unlink", "rename", "replace", "rmdir", "mkdir"):
-            monkeypatch.setattr(os, name, counted(getattr(os, name)))
-        yield
 
 
 OLD, NEW = "version 0.", "version 1."
@@ -420,12 +269,12 @@ def test_a_build_killed_before_its_swap_leaves_the_old_tables_as_they_are(tables
     before = tables.contents()
     tables.add(2)
 
-    def killed_at_the_third() -> Iterator[tuple[str, int]]:
-        yield from (("task/0", 0), ("task/1", 1))
+    def killed(*_: object) -> None:
         raise Killed
 
-    with pytest.raises(Killed):
-        tables.writer.tables.build(killed_at_the_third())
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
+        monkeypatch.setattr("dataset_upload.formats.rfm.tables.prepare_swap", killed)
+        tables.build(0, 1, 2)
     tables.restart()
     assert tables.contents() == before
     tables.build(0, 1, 2)
