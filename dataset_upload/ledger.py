@@ -16,14 +16,11 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import EpisodeError, UsageError
 from dataset_upload.jobs import Job, Piece, SourceState
+from dataset_upload.ledger_header import FORMAT, FORMAT_OF_ANOTHER_ORDER, Origin, check_first_line
 from dataset_upload.shard import Shard
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 REOPENED = "reopened"  # was done, but is to be done again
-
-# Of this file and of the tables that it tells of. Those of 1 have fewer columns; those of 2 have rows in another order,
-# and become 3 as they are opened.
-_FORMAT, _FORMAT_OF_ANOTHER_ORDER = 3, 2
 
 # How much a power cut may cost: lines, seconds.
 _LINES_BETWEEN_FLUSHES, _SECONDS_BETWEEN_FLUSHES = 64, 2.0
@@ -77,20 +74,6 @@ class Entry(NamedTuple):
             task=job.episode.task_name,
             seconds=round(piece.seconds, 3),
         )
-
-
-class Origin(NamedTuple):
-    """What rows are made of and with; a ledger tells it in its first line.
-
-    Attributes:
-        settings: what decides the bytes of the result, by the names of the options.
-        defaults: what a setting is where the ledger lacks it, because the option came later.
-        part: the only part of the source that episodes come from; None where their keys carry their part.
-    """
-
-    settings: dict[str, Any]
-    defaults: Mapping[str, Any] = {}
-    part: str | None = None
 
 
 class Contents(NamedTuple):
@@ -156,7 +139,7 @@ class Ledger:
         if num_bytes > 0:
             self._keep_earlier_versions_away()
         else:
-            self._write(_json({"format": _FORMAT, "part": part, "settings": settings}) + b"\n")
+            self._write(_json({"format": FORMAT, "part": part, "settings": settings}) + b"\n")
             self.flush()
 
     def append(self, entry: Entry) -> None:
@@ -261,7 +244,7 @@ class Ledger:
 
     def _keep_earlier_versions_away(self) -> None:
         """Raise the format's number, which earlier versions then refuse: they know tables of another order only."""
-        old, new = (b'{"format":%d,' % number for number in (_FORMAT_OF_ANOTHER_ORDER, _FORMAT))
+        old, new = (b'{"format":%d,' % number for number in (FORMAT_OF_ANOTHER_ORDER, FORMAT))
         with self._path.open("r+b") as file:
             if file.read(len(old)) == old:
                 file.seek(0)
@@ -277,7 +260,7 @@ def read_ledger(path: Path, origin: Origin) -> Contents:
         first = file.readline()
         if not first.endswith(b"\n"):
             return contents
-        _check_header(path, first, *origin)
+        check_first_line(path, first, *origin)
         num_bytes = len(first)
         for number, (line, fact) in enumerate(_whole_lines(file), start=2):
             num_bytes += len(line)
@@ -288,54 +271,6 @@ def read_ledger(path: Path, origin: Origin) -> Contents:
             else:
                 logger.warning(f"Warning: {path}, line {number} is damaged; its episode is converted again")
     return contents._replace(num_bytes=num_bytes)
-
-
-def check_header(path: Path, settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Look at a ledger's first line, if there is one.
-
-    Raises:
-        UsageError: the ledger's rows were made with other settings, of another part or by another version, or the line
-            is damaged.
-    """
-    if path.exists():
-        with path.open("rb") as file:
-            first = file.readline()
-        if first.endswith(b"\n"):
-            _check_header(path, first, settings, defaults, part=None)
-
-
-def _check_header(
-    path: Path, line: bytes, settings: dict[str, Any], defaults: Mapping[str, Any], part: str | None
-) -> None:
-    try:
-        header = json.loads(line)
-        made_by, stored, its_part = header["format"], {**defaults, **header["settings"]}, header.get("part")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} does not begin with the dataset's settings; restore it from a backup, or "
-            "give `overwrite=true` to convert everything again"
-        ) from error
-    subject = path.parent if path.stem == "ledger" else path  # a shard's is named itself: it can be deleted alone
-    if made_by == 1:
-        raise UsageError(
-            f"{path.parent} was made by an earlier version, whose rows have fewer columns: it can be read, "
-            "checked, pushed and trained on as it is, but not added to; give another `dataset_name`, or "
-            "`overwrite=true` to convert everything again"
-        )
-    if made_by not in (_FORMAT, _FORMAT_OF_ANOTHER_ORDER):
-        raise UsageError(
-            f"{path} has format {made_by}, this version of dataset_upload writes {_FORMAT}; use the version "
-            "that wrote it, give `overwrite=true` to replace it, or another `dataset_name`"
-        )
-    if stored != settings:
-        raise UsageError(_difference(subject, stored, settings))
-    if None not in (part, its_part) and part != its_part:
-        raise UsageError(
-            f"{subject} was made of the part {its_part}, and this is {part}; give another `dataset_name`, or "
-            f"`overwrite=true` to replace it; if this is a copy of {its_part} under another name, give a folder or a "
-            f"link that is called {its_part}",
-            "dataset_path",
-        )
 
 
 def read_entries(path: Path) -> dict[str, Entry]:
@@ -395,15 +330,3 @@ def _with_checksum(json_object: bytes) -> bytes:
 
 def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _difference(subject: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> str:
-    differences = ", ".join(
-        f"`{name}={json.dumps(stored.get(name))}` there, {json.dumps(wanted.get(name))} now"
-        for name in sorted({*stored, *wanted})
-        if stored.get(name) != wanted.get(name)
-    )
-    return (
-        f"{subject} was made with other settings ({differences}); give `overwrite=true` to replace it, "
-        "or another `dataset_name`"
-    )

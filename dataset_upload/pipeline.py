@@ -21,7 +21,8 @@ from dataset_upload.engines import find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.formats import DatasetWriter, Format, find_format, format_of
 from dataset_upload.jobs import Job, Piece
-from dataset_upload.ledger import DONE, FAILED, Entry, Ledger, Origin, check_header
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
+from dataset_upload.ledger_header import Origin, check_header
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.shard import Shard, as_ranges
 from dataset_upload.shard_ledgers import (

@@ -21,10 +21,10 @@ from dataset_upload.ledger import (
     Contents,
     Entry,
     Ledger,
-    Origin,
     read_entries,
     read_ledger,
 )
+from dataset_upload.ledger_header import Origin
 from dataset_upload.shard import Shard
 from dataset_upload.storage.locks import exclusive_lock
 from dataset_upload.storage.whole_file import write_whole

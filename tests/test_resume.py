@@ -447,9 +447,9 @@ def test_a_shard_ends_before_it_grows_over_its_limit(
     monkeypatch.setattr(shards, "_ROWS_PER_GROUP", rows_per_group)
     monkeypatch.setattr(shards, "_BYTES_PER_GROUP", bytes_per_group)
     monkeypatch.setattr(shards, "_SHARD_BYTES", 1_000_000)
-    schema = pa.schema([("noise", pa.list_(pa.float64()))])
+    schema = pa.schema([("noise", pa.list_(pa.int64()))])
     rng = np.random.default_rng(0)
-    rows = [pa.record_batch([pa.array([rng.random(5000)])], schema) for _ in range(100)]
+    rows = [pa.record_batch([pa.array([rng.integers(-(2**63), 2**63, 5000)])], schema) for _ in range(100)]
     with shards.ShardWriter(tmp_path / "tables", schema) as writer:
         for row in rows:
             writer.write(row, 1)
