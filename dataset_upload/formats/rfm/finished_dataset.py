@@ -137,6 +137,8 @@ def _rows(shards: Sequence[Path], wanted: Sequence[int]) -> Iterator[dict[str, A
     """These rows of a table, as far as it has them; only the row groups that hold one are read."""
     start = 0
     for shard in shards:
+        if not wanted or wanted[-1] < start:
+            return
         file = pq.ParquetFile(shard)
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
