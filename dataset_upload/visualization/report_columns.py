@@ -81,14 +81,16 @@ class Columns:
         self.some_have_hands = False
         self.texts = {name: Texts() for name in ("task", "folder", "prefix", "remarks")}
         self._folder = folder
-        self._columns = {name: array(_code(kind)) for name, kind in (_PAGE_COLUMNS | _OVERVIEW_COLUMNS).items()}
+        self._columns: dict[str, Any] = {
+            name: array(_code(kind)) for name, kind in (_PAGE_COLUMNS | _OVERVIEW_COLUMNS).items()
+        }
         self._num_written = 0
         self._num_texts_written = dict.fromkeys(self.texts, 0)
 
     def add(self, fact: Fact) -> None:
         """Take in a trajectory. Raises StoppedError where nothing can be written."""
         numbered = _NUMBERED.fullmatch(fact.source)
-        values = {
+        values: dict[str, Any] = {
             "number": fact.number,
             "task": self.texts["task"].number(fact.task),
             "folder": self.texts["folder"].number(fact.folder),

@@ -7,6 +7,9 @@ const COLUMNS = {
 };
 const NO_NUMBER = 2 ** 32 - 1;
 
+/** A text as an address can have it: names of files may hold what is no text. */
+const wellFormed = (text) => text.toWellFormed?.() ?? text;
+
 const rows = {
   count: 0, // of rows that have arrived
   texts: { task: [], folder: [], prefix: [], remarks: [] }, // by the column that holds their numbers
@@ -45,11 +48,11 @@ const rows = {
     return this.texts.remarks[this.remarks[row]].split("\n").filter(Boolean);
   },
 
-  /** The row of a source; -1 if none has arrived. */
+  /** The row of a source, as an address has it; -1 if none has arrived. */
   find(source) {
-    const mayBe = this.oneOf("prefix", (prefix) => source.startsWith(prefix));
+    const mayBe = this.oneOf("prefix", (prefix) => source.startsWith(wellFormed(prefix)));
     for (let row = 0; row < this.count; row++) {
-      if (mayBe(row) && this.source(row) === source) return row;
+      if (mayBe(row) && wellFormed(this.source(row)) === source) return row;
     }
     return -1;
   },

@@ -172,7 +172,7 @@ follow();
 player.video.addEventListener("seeked", () => player.draw());
 player.video.addEventListener("play", () => (document.getElementById("play").textContent = "Pause"));
 player.video.addEventListener("pause", () => (document.getElementById("play").textContent = "Play"));
-player.video.addEventListener("error", () => (player.trouble.hidden = !player.clip));
+player.video.addEventListener("error", () => player.clip && (player.trouble.hidden = false));
 document.getElementById("play").addEventListener("click", () => player.toggle());
 player.seek.addEventListener("input", (event) => player.seekFrame(Number(event.target.value)));
 player.rate.addEventListener("change", () => player.setRate());

@@ -123,7 +123,7 @@ function withoutHands(object, names) {
 
 const label = (status, reason) => (reason ? `${status}: ${reason}` : status);
 const counted = (count, one, many) => `${show.count(count)} ${count === 1 ? one : many}`;
-const linkTo = (source) => `#play=${encodeURIComponent(source.toWellFormed?.() ?? source)}`;
+const linkTo = (source) => `#play=${encodeURIComponent(wellFormed(source))}`;
 
 function showUnconverted() {
   const reasons = Object.entries(data.counts).flatMap(([status, counts]) =>
@@ -241,3 +241,4 @@ rows.load(() => {
   list.refresh();
   if (player.row === null) followAddress();
 });
+list.refresh();
