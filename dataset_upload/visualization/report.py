@@ -11,6 +11,7 @@ for as it needs them, for a page from disk may not fetch:
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import shutil
@@ -59,6 +60,8 @@ def build_report(dataset: FinishedDataset, folder: Path, *, num_workers: int = -
         StoppedError: nothing can be written.
     """
     description, total = dataset.description, len(dataset)
+    if total == 0 and description["counts"][DONE]:
+        raise FileNotFoundError(errno.ENOENT, "lacks its rows", str(dataset.folder))
     data = _empty_data(folder)
     per_file = clips_per_file(description)
     facts = each_trajectory(

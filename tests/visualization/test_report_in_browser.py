@@ -347,9 +347,7 @@ def test_texts_of_the_dataset_are_no_html(
     chromium: Any, facts: list[Fact], dataset: FinishedDataset, tmp_path: Path
 ) -> None:
     hostile = [
-        fact._replace(
-            task=HOSTILE, source=f"{HOSTILE}/{row}", folder=f"{HOSTILE}{row % 3}", remarks=(HOSTILE,)
-        )
+        fact._replace(task=HOSTILE, source=f"{HOSTILE}/{row}", folder=f"{HOSTILE}{row % 3}", remarks=(HOSTILE,))
         for row, fact in enumerate(facts)
     ]
     chromium.get("about:blank")
