@@ -56,7 +56,7 @@ def each_trajectory(
     rows = range(len(dataset)) if numbers is None else numbers
     if num_workers == -1 and len(rows) <= _ROWS_WITHOUT_WORKERS:
         num_workers = 0
-    work = _Work(dataset, function, preload)
+    work = _Work(type(dataset)(dataset.folder), function, preload)
     finished: dict[int, Sequence[R | Lost]] = {}
     following = 0
     with closing(work.run(_parts(dataset, rows), num_workers)) as outcomes:
@@ -95,7 +95,12 @@ def _parts(dataset: FinishedDataset, rows: Sequence[int]) -> Iterator[_Part]:
 
 @dataclass(frozen=True)
 class _Work(Generic[R]):
-    """What workers do with each part."""
+    """What workers do with each part.
+
+    Attributes:
+        dataset: one of its own, whose ledger it replaces.
+        function, preload: of `each_trajectory`.
+    """
 
     dataset: FinishedDataset
     function: PartFunction[R]
@@ -105,9 +110,8 @@ class _Work(Generic[R]):
         """Nothing comes from elsewhere."""
 
     def __call__(self, part: _Part, fetched: None = None) -> Sequence[R | Lost]:
-        dataset = type(self.dataset)(self.dataset.folder)
-        dataset.ledger = part.ledger
-        return self.function(dataset, part.rows)
+        self.dataset.ledger = part.ledger
+        return self.function(self.dataset, part.rows)
 
     def run(
         self, parts: Iterable[_Part], num_workers: int
