@@ -153,7 +153,7 @@ def _rows_of_shard(shard: Path, start: int, wanted: Sequence[int]) -> Iterator[d
     for group in range(file.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows
         if here := _between(wanted, start, end):
-            rows = file.read_row_group(group)
+            rows = file.read_row_group(group, use_threads=False)
             yield from (rows.slice(number - start, 1).to_pylist()[0] for number in here)
         start = end
 
