@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"only EgoDex's files can be compared; {dataset.name} was made by the loader {loader}")
         files = None if options.against is None else SourceFiles(options.against)
     checks = format_of_dataset(dataset).checks()
-    findings = list(until_interrupted(validate(dataset, checks, options.sample_size)))
+    findings = list(until_interrupted(validate(dataset, checks, options.sample_size, options.num_workers)))
     if files is not None:
         findings += compare(dataset, files, options.sample_size)
     counts = Counter(finding.outcome for finding in findings)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:
-    from dataset_upload.console.parser import Parser, number_from
+    from dataset_upload.console.parser import Parser, add_num_workers, number_from
 
     parser = Parser(
         "python -m dataset_upload.validate_dataset",
@@ -76,6 +76,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         metavar="SOURCE",
         help="compare the sample's poses, texts and frames with the part that it was made of, a folder or a zip",
     )
+    add_num_workers(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser.parse(argv)
 

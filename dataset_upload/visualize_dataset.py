@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out: Path = options.out or Path("visualization") / dataset.name
     try:
         if options.report:
-            num_undrawn = draw_report(dataset, out)
+            num_undrawn = draw_report(dataset, out, options.num_workers)
             return EXIT_FAILED if num_undrawn else EXIT_DONE
         if options.rerun is not None:
             draw_rerun(choose(dataset, options.source, 1)[0], options.rerun)
@@ -78,11 +78,11 @@ def draw_samples(trajectories: Sequence[StoredTrajectory], out: Path, action_nam
         say(f"{trajectory.source}: {out / name}_sheet.png, _plot.png, _overlay.mp4", sys.stdout)
 
 
-def draw_report(dataset: FinishedDataset, out: Path) -> int:
+def draw_report(dataset: FinishedDataset, out: Path, num_workers: int) -> int:
     """The report of the whole dataset; returns how many trajectories could not be drawn."""
     from dataset_upload.visualization.report import build_report
 
-    page, num_undrawn = build_report(dataset, out / "report")
+    page, num_undrawn = build_report(dataset, out / "report", num_workers=num_workers)
     say(f"Open {page} in a browser", sys.stdout)
     return num_undrawn
 
@@ -96,7 +96,7 @@ def draw_rerun(trajectory: StoredTrajectory, path: Path) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:
-    from dataset_upload.console.parser import Parser, number_from
+    from dataset_upload.console.parser import Parser, add_num_workers, number_from
 
     parser = Parser(
         "python -m dataset_upload.visualize_dataset",
@@ -118,6 +118,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--report", action="store_true", help="write a page about the whole dataset: DIR/report/index.html"
     )
     what.add_argument("--rerun", metavar="OUT.rrd", type=Path, help="write one trajectory for the Rerun viewer")
+    add_num_workers(parser)
     return parser.parse(argv)
 
 

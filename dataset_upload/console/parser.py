@@ -52,6 +52,17 @@ def number_from(lowest: int, *, or_all: bool = False) -> Callable[[str], int | N
     return parse
 
 
+def add_num_workers(parser: Parser) -> None:
+    """The option of all commands that use all cores."""
+    parser.add_argument(
+        "--num_workers",
+        metavar="N",
+        type=number_from(-1),
+        default=-1,
+        help="worker processes; -1: one per core, or none where little is to do; 0: none (default: -1)",
+    )
+
+
 def boolean(text: str) -> bool:
     """A `type` of true and false."""
     if text.lower() not in ("true", "false"):

@@ -171,7 +171,8 @@ class Format(Protocol):
         """What of a finished dataset belongs on the Hub.
 
         Args:
-            work: an empty folder for what is made for the Hub; it must stay as long as the plan is in use.
+            work: a folder for what is made for the Hub; it must stay as long as the plan is in use. It may hold what an
+                earlier push has left, which did not complete.
 
         Raises:
             UsageError: the dataset is not finished, a file is missing, or the options do not fit.

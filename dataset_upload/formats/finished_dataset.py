@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dataset_upload.dataset_folder import LEDGER, has_been_written
 from dataset_upload.errors import UsageError
@@ -36,6 +36,10 @@ class FinishedDataset(ABC):
         self.root = folder.parent
         self.name = folder.name
         self.folder = folder
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        """Pickled as its place: nothing that was read travels along."""
+        return type(self), (self.folder,)
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from dataset_upload.config import HubConfig
 from dataset_upload.console.progress import progress
-from dataset_upload.dataset_folder import WORK
+from dataset_upload.dataset_folder import WORK, has_been_written
 from dataset_upload.errors import UsageError
 from dataset_upload.formats import Card, PushPlan, format_of
 from dataset_upload.hub.access import HubRepo
@@ -65,6 +65,9 @@ def _work(folder: Path) -> Path:
 def as_pushed(folders: Sequence[Path], repo: HubRepo, options: HubConfig) -> Iterator[list[PushedDataset]]:
     """Datasets as they belong on the Hub; tables made for the Hub last as long as the `with`.
 
+    Where it does not complete they stay, so that the next push need not make them again; not in a copy from the Hub,
+    which is to stay one.
+
     Args:
         folders: of the datasets.
         repo: where they belong.
@@ -74,19 +77,20 @@ def as_pushed(folders: Sequence[Path], repo: HubRepo, options: HubConfig) -> Ite
         UsageError: a dataset is not finished, a clip is not there, or the options do not fit the clips.
     """
     datasets = []
+    to_empty = [folder for folder in folders if not has_been_written(folder)]
     try:
         for folder in folders:
-            work = _work(folder)
-            shutil.rmtree(work, ignore_errors=True)
             found = format_of(folder)
             assert found is not None  # whoever lists datasets goes by that
-            datasets.append(PushedDataset(folder, found.push_plan(folder, repo.repo_id, options, work), found.card))
+            plan = found.push_plan(folder, repo.repo_id, options, _work(folder))
+            datasets.append(PushedDataset(folder, plan, found.card))
         yield datasets
+        to_empty = [*folders]
     finally:
-        for folder in folders:
+        for folder in to_empty:
             shutil.rmtree(_work(folder), ignore_errors=True)
             with suppress(OSError):
-                (folder / WORK).rmdir()  # empty only in a copy, which is to stay one
+                (folder / WORK).rmdir()  # empty only in a copy
 
 
 def list_files(repo: HubRepo, revision: str = "main") -> dict[str, RepoFile]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from dataset_upload.errors import one_line
+from dataset_upload.console.progress import progress
+from dataset_upload.errors import StoppedError, one_line
 from dataset_upload.formats.checks import Check, Checks
+from dataset_upload.formats.each_trajectory import Lost, each_trajectory
 from dataset_upload.formats.finished_dataset import FinishedDataset
 
 _OFFENDERS_SHOWN = 5
@@ -53,14 +56,23 @@ class Finding:
         if len(self.offenders) < _OFFENDERS_SHOWN:
             self.offenders.append(offender)
 
+    def merge(self, more: Finding) -> None:
+        """Take in what the same check has found elsewhere."""
+        self.outcome = more.outcome
+        self.num_offenders += more.num_offenders
+        self.offenders += more.offenders[: _OFFENDERS_SHOWN - len(self.offenders)]
 
-def validate(dataset: FinishedDataset, checks: Checks, sample_size: int | None) -> Iterator[Finding]:
+
+def validate(
+    dataset: FinishedDataset, checks: Checks, sample_size: int | None, num_workers: int = -1
+) -> Iterator[Finding]:
     """Run every check.
 
     Args:
         dataset: to check.
         checks: of its format.
         sample_size: how many trajectories to look into; None: all.
+        num_workers: processes that look into them; as `each_trajectory`.
 
     Yields:
         A finding for each check, those of the whole dataset first.
@@ -69,25 +81,46 @@ def validate(dataset: FinishedDataset, checks: Checks, sample_size: int | None) 
         finding = Finding.of(check, skip=_is_skipped(check, checks, dataset))
         finding.add(check(dataset))
         yield finding
-    yield from _look_into_trajectories(dataset, checks, sample_size)
+    yield from _look_into_trajectories(dataset, checks, sample_size, num_workers)
 
 
 def _is_skipped(check: Check, checks: Checks, dataset: FinishedDataset) -> bool:
     return dataset.is_copy and check.__name__ in checks.need_ledger
 
 
-def _look_into_trajectories(dataset: FinishedDataset, checks: Checks, sample_size: int | None) -> list[Finding]:
+def _look_into_trajectories(
+    dataset: FinishedDataset, checks: Checks, sample_size: int | None, num_workers: int
+) -> list[Finding]:
     """The findings of the checks of single trajectories; each trajectory is read, and its clip decoded, once."""
     findings = [Finding.of(check, skip=_is_skipped(check, checks, dataset)) for check in checks.of_trajectory]
+    made = [finding for finding in findings if finding.outcome != "skip"]
     try:
-        for trajectory in dataset.trajectories(None if sample_size is None else dataset.spread(sample_size)):
-            case = checks.case(dataset, trajectory)
-            for check, finding in zip(checks.of_trajectory, findings, strict=True):
-                finding.add(check(case), where=f"{trajectory.source}: ")
+        numbers = range(len(dataset)) if sample_size is None else dataset.spread(sample_size)
+        found = each_trajectory(partial(_failures, checks), dataset, numbers, num_workers=num_workers)
+        for failures in progress(found, "Looking into trajectories", total=len(numbers)):
+            for finding in made:
+                if isinstance(failures, Lost):
+                    finding.note(f"{failures.source}: {failures.error}")
+                elif finding.check in failures:
+                    finding.merge(failures[finding.check])
+    except StoppedError:
+        raise
     except Exception as error:  # the tables cannot be read: nobody knows whether anything holds
-        for finding in findings:
-            finding.add(iter([describe(error)]))
+        for finding in made:
+            finding.note(describe(error))
     return findings
+
+
+def _failures(checks: Checks, dataset: FinishedDataset, numbers: Sequence[int]) -> list[dict[str, Finding]]:
+    """Of each of these rows, what is wrong with its trajectory, by the name of the check."""
+    failures = []
+    for trajectory in dataset.trajectories(numbers):
+        case = checks.case(dataset, trajectory)
+        findings = [Finding.of(check, skip=_is_skipped(check, checks, dataset)) for check in checks.of_trajectory]
+        for check, finding in zip(checks.of_trajectory, findings, strict=True):
+            finding.add(check(case), where=f"{trajectory.source}: ")
+        failures.append({finding.check: finding for finding in findings if finding.outcome == "fail"})
+    return failures
 
 
 def describe(error: Exception) -> str:

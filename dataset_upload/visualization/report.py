@@ -1,43 +1,41 @@
-"""The report: a folder with one HTML page about a whole dataset, opened from disk.
+"""The report: a folder with an HTML page about a whole dataset, opened from disk.
 
-`index.html` carries its styles, scripts and numbers. Beside it lie `media/batch_0000/trajectory_0000` with the endings
-`.jpg`, a thumbnail; `.mp4`, the clip; and `.js`, where the hands are in each frame. The page asks for these as they
-come into view, by tags, for a page from disk may not fetch.
+`index.html` carries its styles, scripts and what it shows at first. Beside it lies `data/`, scripts that the page asks
+for as it needs them, for a page from disk may not fetch:
+
+    columns_00000.js       what search and sort need, of 32,768 trajectories each
+    pictures_00000.js      thumbnails of 50 rows each
+    clips_00000.js         what the player shows of 50 rows each, or fewer where clips are large
+    unconverted_00000.js   1,000 episodes each that have no row, or whose row could not be drawn
 """
 
 from __future__ import annotations
 
-import base64
 import errno
 import itertools
 import json
-import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.errors import one_line
+from dataset_upload.formats.each_trajectory import ROWS_PER_PART, Lost, each_trajectory
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.ledger import DONE, FAILED, SKIPPED
-from dataset_upload.quality import measures
 from dataset_upload.storage.whole_file import write_whole
-from dataset_upload.stored_trajectory import Array, StoredTrajectory, has_hands
-from dataset_upload.video.encoding import write_rgb_mp4
-from dataset_upload.video.projection import hand_pixels, true_aspect
-from dataset_upload.visualization.overlay import draw_hands
+from dataset_upload.visualization.report_columns import Columns
+from dataset_upload.visualization.report_overview import overview
+from dataset_upload.visualization.report_part import DrawPart, Fact, Undrawn, write_script
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("charts.js", "player.js", "report.js")
+_SCRIPTS = ("files.js", "columns.js", "charts.js", "player.js", "list.js", "report.js")
+_DATA = "data"
 
-_THUMBNAIL_HEIGHT = 144
-_THUMBNAIL_QUALITY = 80
-_CURVE_POINTS = 64  # that the page has of a trajectory's curves, at most
-_CRF = 18
+_CLIP_FILE_BYTES = 3_000_000  # about, before base64: what is read to play one clip
+_EPISODES_PER_FILE = 1000
 
 NOT_DRAWN = "not drawn"  # beside the ledger's words for what was not converted
 
@@ -49,85 +47,115 @@ class Report(NamedTuple):
     num_undrawn: int  # trajectories that could not be drawn; each is named in a warning and on the page
 
 
-def build_report(dataset: FinishedDataset, folder: Path) -> Report:
-    """Write the report of a dataset into a folder, over an earlier one.
+def build_report(dataset: FinishedDataset, folder: Path, *, num_workers: int = -1) -> Report:
+    """Write the report of a dataset into a folder, instead of an earlier one; without its page it is not finished.
+
+    Args:
+        dataset: to draw.
+        folder: for the report.
+        num_workers: processes that draw; as `each_trajectory`.
 
     Raises:
-        OSError: conversion.json or a table is missing or damaged, or nothing can be written.
+        OSError: conversion.json or a table is missing or damaged.
+        StoppedError: nothing can be written.
     """
-    fps = dataset.description["settings"]["fps"]
-    facts: list[dict[str, Any]] = []
-    undrawn: list[dict[str, Any]] = []
-    for trajectory in progress(dataset.trajectories(), "Drawing trajectories", total=len(dataset)):
-        try:
-            facts.append(_add_trajectory(trajectory, dataset, folder, fps))
-        except Exception as error:  # whatever is odd about one trajectory, it costs no other one
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise
-            reason = one_line(f"{type(error).__name__}: {error}")
-            logger.warning(f"Warning: {one_line(trajectory.source)} cannot be drawn ({reason})")
-            undrawn.append({"key": trajectory.source, "status": NOT_DRAWN, "reason": None, "message": reason})
-    page = folder / "index.html"
-    write_whole(page, render_page(describe(dataset, facts, undrawn)))
+    description, total = dataset.description, len(dataset)
+    if total == 0 and description["counts"][DONE]:
+        raise FileNotFoundError(errno.ENOENT, "lacks its rows", str(dataset.folder))
+    data = _empty_data(folder)
+    per_file = clips_per_file(description)
+    facts = each_trajectory(
+        DrawPart(data, per_file),
+        dataset,
+        num_workers=num_workers,
+        preload=("dataset_upload.visualization.report_part",),
+    )
+    undrawn: list[Undrawn] = []
+    columns = Columns(data)
+    for fact in progress(facts, "Drawing trajectories", total=total):
+        if isinstance(fact, Fact):
+            columns.add(fact)
+            continue
+        undrawn.append(Undrawn(fact.source, str(fact.error)) if isinstance(fact, Lost) else fact)
+        logger.warning(f"Warning: {one_line(undrawn[-1].source)} cannot be drawn ({undrawn[-1].reason})")
+    page = write_page(dataset, folder, columns, undrawn)
     return Report(page, len(undrawn))
 
 
-def describe(
-    dataset: FinishedDataset, facts: Sequence[dict[str, Any]], undrawn: Sequence[dict[str, Any]] = ()
-) -> dict[str, Any]:
-    """Everything that the page shows, but for thumbnails, clips and skeletons.
+def clips_per_file(description: dict[str, Any]) -> int:
+    """How many rows' clips are in one file: of the usual clips all of a part, of larger ones fewer."""
+    mean = description["bytes"]["clips"] / (description["counts"][DONE] or 1)
+    divisors = (number for number in range(ROWS_PER_PART, 1, -1) if ROWS_PER_PART % number == 0)
+    return next((number for number in divisors if number * mean <= _CLIP_FILE_BYTES), 1)
+
+
+def write_page(dataset: FinishedDataset, folder: Path, columns: Columns, undrawn: Sequence[Undrawn] = ()) -> Path:
+    """Write what is left when the files of all parts are there; returns the page, which comes last.
 
     Args:
         dataset: whose ledger tells which episodes were not converted; a copy has only their number by reason.
-        facts: of every trajectory that could be drawn, with the same keys.
-        undrawn: the key and the message of every other trajectory.
+        folder: of the report.
+        columns: of every trajectory that could be drawn.
+        undrawn: every other trajectory.
     """
-    unconverted = [
-        {key: getattr(entry, key) for key in ("key", "status", "reason", "message")}
-        for entry in dataset.ledger.values()
-        if entry.status != DONE
-    ]
-    texts = sorted({fact["task"] for fact in facts})
-    folders = sorted({fact["folder"] for fact in facts})
-    number_of_text = {text: number for number, text in enumerate(texts)}
-    number_of_folder = {name: number for number, name in enumerate(folders)}
-    numbered = [
-        {**fact, "task": number_of_text[fact["task"]], "folder": number_of_folder[fact["folder"]]} for fact in facts
-    ]
-    return {
+    columns.flush()
+    num_listed, episodes = 0, _unconverted(dataset, undrawn)
+    for number, some in enumerate(iter(lambda: [*itertools.islice(episodes, _EPISODES_PER_FILE)], [])):
+        write_script(folder / _DATA, "unconverted", number, some)
+        num_listed += len(some)
+    description = dataset.description
+    page = folder / "index.html"
+    content = {
         "name": dataset.name,
-        "settings": dataset.description["settings"],
-        "actionNames": dataset.description["action_names"],
+        "settings": description["settings"],
+        "actionNames": description["action_names"],
         "counts": {
-            **{status: dataset.description["counts"][status] for status in (SKIPPED, FAILED)},
+            **{status: description["counts"][status] for status in (SKIPPED, FAILED)},
             NOT_DRAWN: {"": len(undrawn)} if undrawn else {},
         },
         "bytes": {
-            **dataset.description["bytes"],
+            **description["bytes"],
             "tables": sum(table.stat().st_size for table in dataset.table_files()),
         },
-        "limits": {
-            "jumpSpeed": measures.JUMP_SPEED,
-            "stillRadius": measures.STILL_RADIUS,
-            "leastInFrame": measures.LEAST_IN_FRAME,
+        "rowsPerFile": {
+            "pictures": ROWS_PER_PART,
+            "clips": clips_per_file(description),
+            "unconverted": _EPISODES_PER_FILE,
         },
-        "texts": texts,
-        "folders": folders,
-        # By column: a tenth of the letters that a list of objects would take.
-        "trajectories": {key: [fact[key] for fact in numbered] for key in (numbered[0] if numbered else ())},
-        # Names of files may hold bytes that are no text: as such they could not be written.
-        "unconverted": [
-            {name: None if text is None else one_line(text) for name, text in episode.items()}
-            for episode in (*undrawn, *unconverted)
-        ],
+        "unconverted": num_listed,
+        **overview(columns),
     }
+    write_whole(page, _render(content))
+    return page
 
 
-def render_page(data: dict[str, Any]) -> str:
+def _empty_data(folder: Path) -> Path:
+    """The folder for the page's files, without those of an earlier report, whose page goes first."""
+    page = folder / "index.html"
+    if page.exists():
+        page.unlink()
+        shutil.rmtree(folder / "media", ignore_errors=True)  # of versions before 0.3
+    data = folder / _DATA
+    if data.exists():
+        shutil.rmtree(data)
+    data.mkdir(parents=True)
+    return data
+
+
+def _unconverted(dataset: FinishedDataset, undrawn: Iterable[Undrawn]) -> Iterator[tuple[str, str, str | None, str]]:
+    """The key, status, reason and message of every episode that the page has no trajectory of."""
+    for each in undrawn:
+        yield each.source, NOT_DRAWN, None, each.reason
+    for entry in dataset.ledger.values():
+        if entry.status != DONE:
+            yield one_line(entry.key), entry.status, entry.reason, one_line(entry.message or "")
+
+
+def _render(content: dict[str, Any]) -> str:
     """The page with everything inside."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     parts = {
-        "title": data["name"].replace("&", "&amp;").replace("<", "&lt;"),
+        "title": one_line(content["name"]).replace("&", "&amp;").replace("<", "&lt;"),
         "style": (_PAGE / "report.css").read_text(encoding="utf-8"),
         "script": "".join((_PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
         "data": text.replace("<", "\\u003c"),  # no text of the dataset ends the script element
@@ -135,102 +163,3 @@ def render_page(data: dict[str, Any]) -> str:
     before, *rest = (_PAGE / "report.html").read_text(encoding="utf-8").split("{{")
     filled = [parts[name] + after for name, after in (piece.split("}}", 1) for piece in rest)]
     return before + "".join(filled)
-
-
-def _add_trajectory(trajectory: StoredTrajectory, dataset: FinishedDataset, folder: Path, fps: int) -> dict[str, Any]:
-    """Write a trajectory's files into the report; returns what the page says of it."""
-    media = (
-        folder
-        / "media"
-        / f"batch_{trajectory.clip_number // 1000:04d}"
-        / f"trajectory_{trajectory.clip_number:04d}.mp4"
-    )
-    media.parent.mkdir(parents=True, exist_ok=True)
-    middle = len(trajectory.times) // 2
-    pixels = hand_pixels(trajectory)
-
-    frame = next(itertools.islice(trajectory.frames(), middle, None))
-    height, width = frame.shape[:2]
-    thumbnail = draw_hands(frame, pixels[:, middle], trajectory.intrinsics, _THUMBNAIL_HEIGHT)
-    thumbnail.save(media.with_suffix(".jpg"), quality=_THUMBNAIL_QUALITY)
-    _put_clip(trajectory, media, fps=fps)
-    with_hands = has_hands(trajectory)
-    if with_hands:
-        _write_skeletons(pixels, (width, height), trajectory.clip_number, media.with_suffix(".js"))
-
-    found = measures.measure(trajectory, (width, height))
-    row = trajectory.row
-    return {
-        "source": trajectory.source,
-        "task": trajectory.task,
-        "folder": row["task_name"],
-        "certain": row.get("task_certain") is not False,
-        "hasHands": with_hands,
-        "clip": trajectory.clip_number,
-        "frames": len(trajectory.times),
-        "aspect": round(true_aspect(width, height, trajectory.intrinsics), 3),
-        "duration": _number(float(trajectory.times[-1])),
-        "seconds": _number(row["source_num_frames"] / row["source_fps"]),
-        "clipBytes": sum(map(len, trajectory.clip_contents())),
-        "convertSeconds": entry.seconds if (entry := dataset.ledger.get(trajectory.source)) else None,
-        "paths": [_number(path) for path in found.paths],
-        "topSpeeds": [_number(speed) for speed in found.top_speeds],
-        "radii": [_number(radius) for radius in found.radii],
-        "inFrame": [_number(share) for share in found.in_frame],
-        "confidence": _number(found.confidence),
-        "remarks": list(found.remarks),
-        "curves": _curves(trajectory) if with_hands else None,
-        "actions": None if with_hands else _action_curves(trajectory),
-    }
-
-
-def _put_clip(trajectory: StoredTrajectory, place: Path, *, fps: int) -> None:
-    """Put a clip into the report without a second copy where the disk allows; JPEGs become an MP4."""
-    place.unlink(missing_ok=True)
-    if isinstance(trajectory.row["frames"], list):
-        write_rgb_mp4(trajectory.frames(), place, fps=fps, crf=_CRF)
-        return
-    try:
-        os.link(trajectory.clip[0].resolve(), place)
-    except OSError:  # another disk, or no file at all but packed into the table
-        (content,) = trajectory.clip_contents()
-        place.write_bytes(content)
-
-
-def _write_skeletons(pixels: Array, frame_size: tuple[int, int], clip_number: int, path: Path) -> None:
-    """Both hands' (2, T, 25, 2) pixels as a script that hands them to the page, 1/16 pixel fine."""
-    steps = np.nan_to_num(np.clip(np.round(16 * pixels), -32767, 32767), nan=-32768)
-    width, height = frame_size
-    path.write_text(f'receiveSkeletons({clip_number},{width},{height},"{_base64(steps.transpose(1, 0, 2, 3))}")\n')
-
-
-def _curves(trajectory: StoredTrajectory) -> str:
-    """Evenly spaced points of a trajectory's curves, each nine 16-bit numbers, little end first.
-
-    These are: time, in 1/32767 of the last one; left x, y, z and right x, y, z, in millimetres from the mean of all
-    wrist positions, y up; left and right confidence, in thousandths, or -1 where unknown.
-    """
-    points = np.unique(np.linspace(0, len(trajectory.times) - 1, _CURVE_POINTS, dtype=int))
-    times = trajectory.times[points] / (trajectory.times[-1] or 1)
-    wrists = trajectory.hands[:, :, 0]
-    places = 1000 * (wrists - wrists.mean(axis=(0, 1)))[:, points]
-    confidences = np.nan_to_num(1000 * trajectory.confidences[:, points], nan=-1)
-    columns = [32767 * times, *places[0].T, *places[1].T, *confidences]
-    return _base64(np.clip(np.round(np.stack(columns, axis=1)), -32767, 32767))
-
-
-def _action_curves(trajectory: StoredTrajectory) -> list[list[float | None]]:
-    """What to show of a trajectory without hands: evenly spaced times, then each action column at these."""
-    points = np.unique(np.linspace(0, len(trajectory.times) - 1, _CURVE_POINTS, dtype=int))
-    actions = trajectory.actions[points]
-    return [[_number(float(value)) for value in curve] for curve in (trajectory.times[points], *actions.T)]
-
-
-def _base64(numbers: Array) -> str:
-    small: NDArray[np.int16] = numbers.astype("<i2")
-    return base64.b64encode(small.tobytes()).decode()
-
-
-def _number(value: float) -> float | None:
-    """A number in four digits, which is finer than anything drawn; None if it is unknown."""
-    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -379,3 +380,22 @@ def test_a_hub_repo_that_cannot_be_had_is_wrong_usage(
     assert main(["someone/egodex"]) == 2
     message = "Error: someone/egodex is not a folder, and cannot be downloaded from the Hub either: no such repo\n"
     assert capsys.readouterr().err == message
+
+
+def test_two_workers_say_what_one_process_says(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset_upload.formats.each_trajectory.ROWS_PER_PART", 2)
+
+    def break_all(rows: list[Row]) -> None:
+        for number, row in enumerate(rows):
+            row["intrinsics"] = first_made(row["intrinsics"], -98.0 - number)
+
+    copy.change_rows(break_all)
+    copy.clip.unlink()
+    outputs = []
+    for workers in ("0", "2"):
+        assert main([str(copy.root), "--sample-size", "all", "--num-workers", workers]) == 1
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert re.search(r"- and \d+ more", outputs[0])

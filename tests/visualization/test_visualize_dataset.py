@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, rea
 from dataset_upload.quality.measures import measure, speeds
 from dataset_upload.stored_trajectory import Array
 from dataset_upload.video.projection import hand_pixels, project, true_aspect
+from dataset_upload.visualization import report as report_module
 from dataset_upload.visualization.overlay import draw_hands, overlays
-from dataset_upload.visualization.report import build_report, describe, render_page
+from dataset_upload.visualization.report import build_report, write_page
+from dataset_upload.visualization.report_columns import Columns
+from dataset_upload.visualization.report_overview import histogram
 from dataset_upload.visualization.skeleton import FINGERS, FINGERTIPS, LEFT_RGB, RIGHT_RGB
 from dataset_upload.visualize_dataset import main
 
@@ -176,7 +180,11 @@ def test_a_clip_of_one_frame_and_clips_of_jpegs_are_drawn(mini: MiniEgoDex, tmp_
     convert(mini.path, tmp_path / "out", *options)
     assert main([str(tmp_path / "out"), "--max_samples", "1", "--out", str(tmp_path / "drawn")]) == 0
     assert main([str(tmp_path / "out"), "--report", "--out", str(tmp_path / "drawn")]) == 0
-    assert len(list((tmp_path / "drawn" / "report" / "media" / "batch_0000").glob("*.mp4"))) == 2
+    clips = files_of(tmp_path / "drawn" / "report", "clips")
+    assert [clip["frames"] for clip in clips] == [1, 1]
+    for clip in clips:
+        with av.open(io.BytesIO(base64.b64decode(clip["video"])), "r") as container:
+            assert len(list(container.decode(video=0))) == 1
 
 
 # Measures
@@ -223,55 +231,141 @@ def test_speeds_are_metres_a_second_of_real_time(trajectory: RfmTrajectory) -> N
 # The report
 
 
-@pytest.fixture(scope="module")
-def page_data(dataset: FinishedDataset, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    page = build_report(dataset, tmp_path_factory.mktemp("report")).page
+def data_of(page: Path) -> dict[str, Any]:
+    """What the page shows at first."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
     assert found is not None
     data: dict[str, Any] = json.loads(found[1])
     return data
 
 
-def test_the_report_has_every_trajectory_with_its_task(page_data: Mapping[str, Any], converted: Dataset) -> None:
-    columns = page_data["trajectories"]
-    told = [(source, page_data["texts"][task]) for source, task in zip(columns["source"], columns["task"], strict=True)]
+def files_of(folder: Path, kind: str) -> list[Any]:
+    """What a report's files of one kind hold, one after the other."""
+    scripts = [path.read_text() for path in sorted((folder / "data").glob(f"{kind}_*.js"))]
+    contents = [json.loads(text.removeprefix("receive(").removesuffix(");\n")) for text in scripts]
+    return [item for content in contents for item in (content if isinstance(content, list) else [content])]
+
+
+def sources_of(folder: Path) -> list[str]:
+    """The sources that the page's columns tell."""
+    prefixes: list[str] = []
+    sources = []
+    for content in files_of(folder, "columns"):
+        prefixes += content["texts"]["prefix"]
+        numbers = (np.frombuffer(base64.b64decode(content[name]), "<u4").tolist() for name in ("prefix", "suffix"))
+        sources += [prefixes[prefix] + str(suffix) for prefix, suffix in zip(*numbers, strict=True)]
+    return sources
+
+
+@pytest.fixture(scope="module")
+def report(dataset: FinishedDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report's folder. Not to be changed."""
+    return build_report(dataset, tmp_path_factory.mktemp("report")).page.parent
+
+
+def test_the_report_has_every_trajectory_with_its_task(report: Path, converted: Dataset) -> None:
+    (columns,) = files_of(report, "columns")
+    tasks = np.frombuffer(base64.b64decode(columns["task"]), "<u4")
+    told = list(zip(sources_of(report), (columns["texts"]["task"][task] for task in tasks), strict=True))
     assert told == [(row["source"], row["task"]) for row in converted.rows]
 
 
-def test_the_report_has_every_episode_that_was_not_converted(page_data: Mapping[str, Any], mini: MiniEgoDex) -> None:
-    told = {episode["key"]: episode["reason"] for episode in page_data["unconverted"]}
+def test_the_report_holds_each_clip_as_it_is(report: Path, converted: Dataset) -> None:
+    clips = [base64.b64decode(clip["video"]) for clip in files_of(report, "clips")]
+    assert clips == [(converted.output_dir / row["frames"]).read_bytes() for row in converted.rows]
+
+
+def test_the_report_has_a_picture_of_each_trajectory(report: Path, converted: Dataset) -> None:
+    pictures = files_of(report, "pictures")
+    assert len(pictures) == len(converted.rows)
+    for picture in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+            assert (image.format, image.size) == ("JPEG", (256, 144))
+
+
+def test_the_report_has_every_episode_that_was_not_converted(report: Path, mini: MiniEgoDex) -> None:
+    told = {key: reason for key, _, reason, _ in files_of(report, "unconverted")}
     expected = {"missing_mp4": "missing mp4", "missing_hdf5": "missing hdf5", "no_description": "no description"}
     for irregularity, reason in expected.items():
         assert told[mini.with_irregularity(irregularity).key] == reason
 
 
-def test_the_reports_files_lie_beside_it(dataset: FinishedDataset, tmp_path: Path) -> None:
-    page = build_report(dataset, tmp_path).page
-    for entry in dataset.ledger.values():
-        for ending in ("jpg", "mp4", "js"):
-            path = tmp_path / "media" / "batch_0000" / f"trajectory_{entry.clip:04d}.{ending}"
-            assert path.is_file() is (entry.status == "done")
-    assert not re.search(r'(src|href)="(?!data:|#)', page.read_text())
-    assert "http" not in re.sub(r'"http://www.w3.org/2000/svg"', "", page.read_text())
+def test_the_report_needs_nothing_from_elsewhere(report: Path) -> None:
+    page = (report / "index.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "http" not in re.sub(r"http://www.w3.org/2000/svg", "", page)
 
 
-def test_a_report_can_be_built_again_over_the_old_one(dataset: FinishedDataset, tmp_path: Path) -> None:
-    first = build_report(dataset, tmp_path).page.read_bytes()
-    assert build_report(dataset, tmp_path).page.read_bytes() == first
-    clip = next(tmp_path.glob("media/*/*.mp4"))
-    assert clip.stat().st_size > 0
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_clips_are_copied_where_they_cannot_be_linked(
-    dataset: FinishedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_workers_draw_the_same_bytes(num_workers: int, dataset: FinishedDataset, report: Path, tmp_path: Path) -> None:
+    build_report(dataset, tmp_path, num_workers=num_workers)
+    assert bytes_of(tmp_path) == bytes_of(report)
+
+
+def test_files_of_an_earlier_report_go(dataset: FinishedDataset, report: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(report, tmp_path / "report")
+    for name in ("data/clips_00007.js", "data/columns_00001.js", "media/batch_0000/trajectory_0000.jpg"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("old")
+    build_report(dataset, copy)
+    assert bytes_of(copy) == bytes_of(report)
+
+
+def test_an_interrupted_report_has_no_page(
+    dataset: FinishedDataset, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("os.link", refuse)
-    build_report(dataset, tmp_path)
-    copied = sorted(path.read_bytes() for path in tmp_path.glob("media/*/*.mp4"))
-    assert copied == sorted(path.read_bytes() for path in dataset.folder.glob("batch_*/*.mp4"))
+    copy = shutil.copytree(report, tmp_path / "report")
+    monkeypatch.setattr(Columns, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build_report(dataset, copy)
+    assert not (copy / "index.html").exists()
+
+
+def test_large_clips_have_files_of_their_own(dataset: FinishedDataset) -> None:
+    def per_file(clip_bytes: int) -> int:
+        return report_module.clips_per_file({"bytes": {"clips": 100 * clip_bytes}, "counts": {"done": 100}})
+
+    assert [per_file(size) for size in (0, 37_000, 61_000, 400_000, 10**7)] == [50, 50, 25, 5, 1]
+    assert report_module.clips_per_file({"bytes": {"clips": 0}, "counts": {"done": 0}}) == 50
+
+
+def test_a_full_disk_stops_the_report(
+    dataset: FinishedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert main([str(dataset.root), "--report", "--out", str(tmp_path)]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Stopped: Cannot write {tmp_path / 'report' / 'data'}/pictures_00000.js: No space left")
+
+
+# Histograms
+
+
+def test_a_histogram_counts_every_known_value_once() -> None:
+    told = histogram(np.array([0.0, 1, 2, 3, 4, np.nan]))
+    assert (told["unknown"], told["low"], told["high"], told["median"], told["end"]) == (1, 0, 4, 2, 4)
+    assert told["counts"] == [1, 1, 1, 1, 1]
+
+
+def test_far_off_values_do_not_squeeze_a_histogram() -> None:
+    told = histogram(np.array([*range(99), 1000.0]))
+    assert (told["high"], told["end"]) == (1000, 98)
+    assert sum(told["counts"]) == 100
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [3.0, 3.0]])
+def test_a_histogram_of_nothing_or_one_value_has_no_bars(values: list[float]) -> None:
+    assert "counts" not in histogram(np.array(values))
 
 
 # Rerun
@@ -340,19 +434,20 @@ def test_odd_trajectories_are_named_and_all_others_drawn(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
     odd = [row["source"] for row in rows[:2]]
     assert [line.split(" cannot be drawn (")[0] for line in warnings] == [f"Warning: {source}" for source in odd]
-    page = (tmp_path / "drawn" / "report" / "index.html").read_text()
-    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
-    assert data["trajectories"]["source"] == [row["source"] for row in rows[2:]]
-    assert [each["key"] for each in data["unconverted"] if each["status"] == "not drawn"] == odd
+    folder = tmp_path / "drawn" / "report"
+    assert data_of(folder / "index.html")["rows"] == len(rows) - 2
+    assert sources_of(folder) == [row["source"] for row in rows[2:]]
+    assert [clip is None for clip in files_of(folder, "clips")] == [True, True, *[False] * (len(rows) - 2)]
+    assert [key for key, status, *_ in files_of(folder, "unconverted") if status == "not drawn"] == odd
 
 
 def test_a_name_that_is_no_text_does_not_end_the_report(converted: Dataset, tmp_path: Path) -> None:
     dataset = open_dataset(str(converted.output_dir), "egodex_test")
     lost = Entry("fold/\udcff", "failed", 99, 0, (), "unreadable source", "fold/\udcff: Its name is not UTF-8")
     dataset.__dict__["ledger"] = {lost.key: lost}
-    data = describe(dataset, [])
-    assert data["unconverted"][0]["key"] == r"fold/\udcff"
-    render_page(data).encode()
+    (tmp_path / "data").mkdir()
+    write_page(dataset, tmp_path, Columns(tmp_path / "data"))
+    assert files_of(tmp_path, "unconverted")[0][0] == r"fold/\udcff"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.rfm import dataset_info
-from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, clip_number, shards, tables_with
+from dataset_upload.formats.rfm.layout import CONVERSION, HANDS, MAIN, TABLES, clip_number, shards, tables_with
 from dataset_upload.ledger import DONE, entries_digest
 from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory
 from dataset_upload.video.plain_decoding import decode_clip
@@ -127,20 +127,36 @@ class RfmDataset(FinishedDataset):
     def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[RfmTrajectory]:
         """The trajectories of these rows, which must ascend; of all rows if not given."""
         wanted = range(len(self)) if numbers is None else numbers
-        hands = _rows(self.shards(HANDS), wanted)
-        for number, row in zip(wanted, _rows(self.shards(), wanted), strict=True):
+        hands = self._rows(HANDS, wanted)
+        for number, row in zip(wanted, self._rows(MAIN, wanted), strict=True):
             yield RfmTrajectory(number, {**next(hands, {}), **row}, self.root)
 
+    @cached_property
+    def _num_rows(self) -> dict[Path, int]:
+        """Of each shard, so that not all need to be opened for every few rows."""
+        return {shard: pq.read_metadata(shard).num_rows for table in TABLES for shard in self.shards(table)}
 
-def _rows(shards: Sequence[Path], wanted: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """These rows of a table, as far as it has them; only the row groups that hold one are read."""
-    start = 0
-    for shard in shards:
-        file = pq.ParquetFile(shard)
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            here = wanted[bisect_left(wanted, start) : bisect_left(wanted, end)]
-            if here:
-                table = file.read_row_group(group)
-                yield from (table.slice(number - start, 1).to_pylist()[0] for number in here)
+    def _rows(self, table: str, wanted: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """These rows of a table, as far as it has them; only the row groups that hold one are read."""
+        start = 0
+        for shard in self.shards(table):
+            end = start + self._num_rows[shard]
+            if _between(wanted, start, end):
+                yield from _rows_of_shard(shard, start, wanted)
             start = end
+
+
+def _rows_of_shard(shard: Path, start: int, wanted: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The wanted rows of a shard whose first row has the number `start`."""
+    file = pq.ParquetFile(shard)
+    for group in range(file.num_row_groups):
+        end = start + file.metadata.row_group(group).num_rows
+        if here := _between(wanted, start, end):
+            rows = file.read_row_group(group, use_threads=False)
+            yield from (rows.slice(number - start, 1).to_pylist()[0] for number in here)
+        start = end
+
+
+def _between(numbers: Sequence[int], start: int, end: int) -> Sequence[int]:
+    """Those of ascending numbers that are at least `start` and less than `end`."""
+    return numbers[bisect_left(numbers, start) : bisect_left(numbers, end)]

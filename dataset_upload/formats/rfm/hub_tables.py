@@ -25,29 +25,6 @@ from dataset_upload.formats.rfm.shards import (
 from dataset_upload.formats.rfm.table_files import without_root
 
 
-def write_packed_tables(folder: Path, target: Path, *, use_video: bool) -> None:
-    """Write a dataset's main table with the clips inside, in shards of at most 500 MB.
-
-    Args:
-        folder: of the dataset.
-        target: folder for the shards; must not exist.
-        use_video: whether a clip is one MP4, and not a folder of JPEGs.
-
-    Raises:
-        OSError: a clip cannot be read.
-    """
-
-    def embed(path: str) -> dict[str, Any]:
-        return {"bytes": (folder.parent / path).read_bytes(), "path": path}
-
-    schema = _schema(folder, use_video=use_video)
-    with ShardWriter(target, schema) as writer:
-        for row in stored_rows(folder):
-            frames = row["frames"][0].as_py()
-            clip = embed(frames) if use_video else list(map(embed, frames))
-            writer.write(_with_clip(row, clip, schema), len(row["frame_indices"][0]))
-
-
 def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
     """Write a dataset's main table with a pointer to each clip's place in the repo, which the Hub's viewer plays.
 
@@ -56,7 +33,7 @@ def write_viewer_tables(folder: Path, target: Path, *, repo_id: str) -> None:
         target: folder for the shards; must not exist.
         repo_id: the dataset repo.
     """
-    schema = _schema(folder, use_video=True)
+    schema = schema_with_clips(folder, use_video=True)
     with ShardWriter(target, schema) as writer:
         for row in stored_rows(folder):
             pointer = f"hf://datasets/{repo_id}@main/{row['frames'][0].as_py()}"
@@ -80,7 +57,7 @@ def write_tables_without_frames_video(folder: Path, target: Path) -> None:
             writer.add_key_value_metadata(without_root(pq.read_metadata(shard).metadata or {}))
 
 
-def _schema(folder: Path, *, use_video: bool) -> pa.Schema:
+def schema_with_clips(folder: Path, *, use_video: bool) -> pa.Schema:
     """The main table's schema with the column of clips, and what tells `datasets` that these are media."""
     file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     if use_video:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
+from dataset_upload import __version__
 from dataset_upload.config import HubConfig
 from dataset_upload.dataset_folder import LEDGER, WORK
 from dataset_upload.errors import UsageError
 from dataset_upload.formats import PushPlan
 from dataset_upload.formats.rfm import dataset_info
 from dataset_upload.formats.rfm.finished_dataset import RfmDataset
-from dataset_upload.formats.rfm.hub_tables import (
-    write_packed_tables,
-    write_tables_without_frames_video,
-    write_viewer_tables,
-)
+from dataset_upload.formats.rfm.hub_tables import write_tables_without_frames_video, write_viewer_tables
 from dataset_upload.formats.rfm.layout import CARD, SWAP, has_tables, is_clip, is_main_table, is_table, shards
+from dataset_upload.formats.rfm.packed_tables import write_packed_tables
 from dataset_upload.formats.rfm.shards import has_frames_video
+from dataset_upload.storage.whole_file import write_whole
 
+_MADE_OF = "made_of.json"  # beside tables for the Hub that are complete
 _LOCAL = (LEDGER, CARD)  # what of a dataset's folder is of no use elsewhere
 
 
@@ -69,9 +72,36 @@ def plan_push(folder: Path, repo_id: str, options: HubConfig, work: Path) -> Rfm
 
 
 def _tables_for_the_hub(folder: Path, repo_id: str, options: HubConfig, target: Path) -> dict[str, Path]:
-    """Shards of the main table to push instead of the dataset's own; none where these are right as they are."""
+    """Shards of the main table to push instead of the dataset's own; none where these are right as they are.
+
+    Those that an earlier push has left in `target`, because it did not complete, are taken if nothing has changed.
+    """
     description = dataset_info.read(folder)
-    use_video = description is None or description["settings"]["use_video"]
+    made_of = json.dumps(
+        {
+            "version": __version__,
+            "rows": description and description["rows"],
+            "shards": [[shard.name, shard.stat().st_size, shard.stat().st_mtime_ns] for shard in shards(folder)],
+            "options": [options.packed, options.viewer_video, repo_id],
+        }
+    )
+    if not (target / _MADE_OF).exists() or (target / _MADE_OF).read_text() != made_of:
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            _make_tables(folder, repo_id, options, target, use_video=description is None or _uses_video(description))
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        if target.exists():
+            write_whole(target / _MADE_OF, made_of)
+    return {f"{folder.name}/{shard.name}": shard for shard in shards(target)}
+
+
+def _uses_video(description: dict[str, Any]) -> bool:
+    return bool(description["settings"]["use_video"])
+
+
+def _make_tables(folder: Path, repo_id: str, options: HubConfig, target: Path, *, use_video: bool) -> None:
     if options.packed:
         write_packed_tables(folder, target, use_video=use_video)
     elif options.viewer_video and use_video:
@@ -82,7 +112,6 @@ def _tables_for_the_hub(folder: Path, repo_id: str, options: HubConfig, target: 
         )
     elif has_frames_video(folder):
         write_tables_without_frames_video(folder, target)
-    return {f"{folder.name}/{shard.name}": shard for shard in shards(target)}
 
 
 def _check_finished(folder: Path) -> None:

@@ -21,27 +21,19 @@ function fill(node, attributes, children) {
 }
 
 /** A histogram as a card. `show` writes a value with its unit. */
-function histogram(title, values, show) {
-  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
+function histogram(title, { unknown, low, high, median, end, counts }, show) {
   const card = element("div", { class: "histogram" }, element("h3", { text: title }));
-  if (known.length === 0) {
+  if (low === undefined) {
     card.append(element("p", { text: "unknown for every trajectory" }));
     return card;
   }
-  const [low, high] = [known[0], known.at(-1)];
   if (low === high) {
     card.append(element("p", { text: `${show(low)} for all` }));
     return card;
   }
-  // A few far-off values would squeeze all others into one bar: beyond the 98 % quantile the last bar takes them.
-  const usual = known[Math.ceil(0.98 * (known.length - 1))];
-  const end = usual > low && high - low > 1.5 * (usual - low) ? usual : high;
-  const bins = Math.min(24, Math.max(4, Math.ceil(Math.sqrt(known.length) * 2)));
-  const counts = new Array(bins).fill(0);
-  for (const value of known) counts[Math.min(bins - 1, Math.floor(((value - low) / (end - low)) * bins))] += 1;
-
   const [width, height] = [240, 72];
   const most = Math.max(...counts);
+  const bins = counts.length;
   const step = width / bins;
   const bars = counts.map((count, bin) => {
     const from = low + ((end - low) * bin) / bins;
@@ -52,9 +44,7 @@ function histogram(title, values, show) {
       svg("rect", { class: "whole", x: bin * step, y: 0, width: step, height }),
       svg("rect", { x: bin * step + 0.75, y: height - tall, width: Math.max(step - 1.5, 1), height: tall, rx: 1.5 }));
   });
-  const unknown = values.length - known.length;
-  const median = show((known[(known.length - 1) >> 1] + known[known.length >> 1]) / 2);
-  const summary = `median ${median}` + (unknown ? `, unknown for ${unknown.toLocaleString("en")}` : "");
+  const summary = `median ${show(median)}` + (unknown ? `, unknown for ${unknown.toLocaleString("en")}` : "");
   card.append(
     element("p", { text: summary }),
     svg("svg", { viewBox: `0 0 ${width} ${height + 18}`, class: "bars", role: "img", "aria-label": `${title}: ${summary}, from ${show(low)} to ${show(high)}` },
@@ -78,10 +68,6 @@ function decodeCurves(base64, duration) {
     curves.confidences.right.push(sureRight < 0 ? null : sureRight / 1000);
   }
   return curves;
-}
-
-function decodeNumbers(base64) {
-  return new Int16Array(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer);
 }
 
 /** Plots of the curves, with `moveTo(seconds)` that shows a moment in all of them. `seek(seconds)` is called by clicks. */

@@ -4,18 +4,6 @@ const FINGERS = [[0, 1, 2, 3, 4], [0, 5, 6, 7, 8, 9], [0, 10, 11, 12, 13, 14], [
 const JOINTS = 25;
 const BEHIND_CAMERA = -32768;
 
-/** Skeletons by clip number: {width, height, pixels}; the files beside the page call this with theirs. */
-const skeletonsOf = new Map();
-function receiveSkeletons(clip, width, height, base64) {
-  skeletonsOf.set(clip, { width, height, pixels: decodeNumbers(base64) });
-  player.draw();
-}
-
-function mediaPath(clip, ending) {
-  const digits = (number) => String(number).padStart(4, "0");
-  return `media/batch_${digits(Math.floor(clip / 1000))}/trajectory_${digits(clip)}.${ending}`;
-}
-
 const player = {
   dialog: document.getElementById("player"),
   video: document.getElementById("video"),
@@ -25,29 +13,45 @@ const player = {
   rate: document.getElementById("rate"),
   hands: document.getElementById("show-hands"),
   trouble: document.getElementById("trouble"),
-  trajectory: null,
+  row: null, // of the trajectory that is shown
+  clip: null, // what there is to show of it, once that has arrived
+  skeletons: null,
   plots: null,
 
-  /** Show a trajectory; `position` says where it stands in the list that ← and → walk through. */
-  show(trajectory, position, facts) {
-    this.trajectory = trajectory;
-    document.getElementById("player-task").textContent = trajectory.text;
-    document.getElementById("player-source").textContent = trajectory.source + (trajectory.certain ? "" : ", not certain that this text applies");
+  /** Show a row's trajectory; `position` says where it stands in the list that ← and → walk through. */
+  async show(row, position) {
+    this.leave();
+    this.row = row;
+    document.getElementById("player-task").textContent = rows.text(row);
+    document.getElementById("player-source").textContent = rows.source(row);
     document.getElementById("player-position").textContent = position;
-    document.getElementById("facts").replaceChildren(...facts);
-    document.getElementById("stage").style.aspectRatio = trajectory.aspect;
     this.trouble.hidden = true;
-    this.seek.max = trajectory.frames - 1;
+    if (!this.dialog.open) this.dialog.showModal();
+    let clip;
+    try {
+      clip = await clips.of(rows.number[row]);
+    } catch {
+      this.trouble.hidden = this.row !== row;
+      return;
+    }
+    if (this.row === row) this.showClip(clip);
+  },
+
+  showClip(clip) {
+    this.clip = clip;
+    if (!clip.certain) document.getElementById("player-source").textContent += ", not certain that this text applies";
+    document.getElementById("facts").replaceChildren(...factsOf(this.row, clip));
+    document.getElementById("stage").style.aspectRatio = clip.aspect;
+    this.seek.max = clip.frames - 1;
     const seek = (seconds) => this.seekTime(seconds);
-    this.plots = trajectory.hasHands ? trajectoryPlots(decodeCurves(trajectory.curves, trajectory.duration), seek)
-      : actionPlots(data.actionNames, trajectory.actions, seek);
-    this.hands.closest("label").hidden = !trajectory.hasHands;
+    this.plots = clip.hasHands ? trajectoryPlots(decodeCurves(clip.curves, clip.duration), seek)
+      : actionPlots(data.actionNames, clip.actions, seek);
+    this.skeletons = clip.hasHands ? decodeNumbers(clip.skeletons) : null;
+    this.hands.closest("label").hidden = !clip.hasHands;
     document.getElementById("plots").replaceChildren(...this.plots.nodes);
-    if (trajectory.hasHands && !skeletonsOf.has(trajectory.clip)) document.head.append(element("script", { src: mediaPath(trajectory.clip, "js") }));
-    this.video.src = mediaPath(trajectory.clip, "mp4");
+    this.video.src = URL.createObjectURL(new Blob([decodeBytes(clip.video)], { type: "video/mp4" }));
     this.setRate();
     this.play();
-    if (!this.dialog.open) this.dialog.showModal();
     this.draw();
   },
 
@@ -62,7 +66,7 @@ const player = {
 
   /** Seconds of video for a second of what happened: clips play at a rate of their own. */
   videoSeconds() {
-    const { frames, duration } = this.trajectory;
+    const { frames, duration } = this.clip;
     return duration ? (frames - 1) / fps / duration : 1;
   },
 
@@ -72,12 +76,12 @@ const player = {
   },
 
   frame() {
-    return Math.min(Math.floor(this.video.currentTime * fps + 1e-3), this.trajectory.frames - 1);
+    return Math.min(Math.floor(this.video.currentTime * fps + 1e-3), this.clip.frames - 1);
   },
 
   seekFrame(number) {
     this.video.pause();
-    const last = this.trajectory.frames - 1;
+    const last = this.clip.frames - 1;
     this.video.currentTime = (Math.min(Math.max(number, 0), last) + 0.5) / fps;
   },
 
@@ -86,9 +90,9 @@ const player = {
   },
 
   /** Bring clock, plots and skeletons to the frame that the video shows. */
-  draw(number = this.trajectory && this.frame()) {
-    if (!this.trajectory) return;
-    const { frames, duration } = this.trajectory;
+  draw(number = this.clip && this.frame()) {
+    if (!this.clip) return;
+    const { frames, duration } = this.clip;
     const seconds = frames > 1 ? (number / (frames - 1)) * duration : 0;
     this.seek.value = number;
     this.seek.setAttribute("aria-valuetext", `frame ${number + 1} of ${frames}`);
@@ -103,24 +107,29 @@ const player = {
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     const context = this.canvas.getContext("2d");
     context.clearRect(0, 0, width, height);
-    const stored = skeletonsOf.get(this.trajectory.clip);
-    if (!stored || !this.hands.checked) return;
-    const scale = [width / stored.width / 16, height / stored.height / 16];
+    if (!this.skeletons || !this.hands.checked) return;
+    const scale = [width / this.clip.size[0] / 16, height / this.clip.size[1] / 16];
     ["left", "right"].forEach((side, hand) => {
       const start = (number * 2 + hand) * JOINTS * 2;
       const points = Array.from({ length: JOINTS }, (_, joint) => {
-        const [u, v] = stored.pixels.subarray(start + 2 * joint, start + 2 * joint + 2);
+        const [u, v] = this.skeletons.subarray(start + 2 * joint, start + 2 * joint + 2);
         return u === BEHIND_CAMERA ? null : [u * scale[0], v * scale[1]];
       });
       drawHand(context, points, side === "left" ? "#26a6ff" : "#ff8c1a", height / 170);
     });
   },
 
-  close() {
+  /** Let go of the trajectory that was shown. */
+  leave() {
     this.video.pause();
+    if (this.video.src) URL.revokeObjectURL(this.video.src);
     this.video.removeAttribute("src");
     this.video.load();
-    this.trajectory = null;
+    this.row = this.clip = this.skeletons = null;
+  },
+
+  close() {
+    this.leave();
     if (this.dialog.open) this.dialog.close();
   },
 };
@@ -153,7 +162,7 @@ function drawHand(context, points, colour, lineWidth) {
 
 /** Follow the video: at each of its frames where browsers tell, else at each of the screen's. */
 function follow(_, shown) {
-  const last = player.trajectory ? player.trajectory.frames - 1 : 0;
+  const last = player.clip ? player.clip.frames - 1 : 0;
   player.draw(shown?.mediaTime === undefined ? undefined : Math.min(Math.round(shown.mediaTime * fps), last));
   if (player.video.requestVideoFrameCallback) player.video.requestVideoFrameCallback(follow);
   else requestAnimationFrame(follow);
@@ -163,7 +172,7 @@ follow();
 player.video.addEventListener("seeked", () => player.draw());
 player.video.addEventListener("play", () => (document.getElementById("play").textContent = "Pause"));
 player.video.addEventListener("pause", () => (document.getElementById("play").textContent = "Play"));
-player.video.addEventListener("error", () => (player.trouble.hidden = !player.trajectory));
+player.video.addEventListener("error", () => player.clip && (player.trouble.hidden = false));
 document.getElementById("play").addEventListener("click", () => player.toggle());
 player.seek.addEventListener("input", (event) => player.seekFrame(Number(event.target.value)));
 player.rate.addEventListener("change", () => player.setRate());

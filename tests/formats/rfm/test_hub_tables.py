@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +12,12 @@ from hub_client import REPO, SUBSETS, Client, copy_of_converted, put_pushed_repo
 from hub_server import HubServer
 from project import PROJECT
 
-from dataset_upload.formats.rfm import shards
-from dataset_upload.formats.rfm.hub_tables import write_packed_tables
+from dataset_upload.config import HubConfig
+from dataset_upload.errors import StoppedError
+from dataset_upload.formats.rfm import packed_tables, push_plan, shards
+from dataset_upload.formats.rfm.packed_tables import write_packed_tables
+from dataset_upload.hub.access import HubRepo
+from dataset_upload.hub.files import as_pushed
 
 pytestmark = pytest.mark.slow
 
@@ -85,11 +90,73 @@ def test_packed_tables_hold_the_clips(hub: HubServer, client: Client, output: Pa
 
 def test_packed_tables_are_cut_into_shards(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "_SHARD_BYTES", 5_000)  # instead of 500 MB: each row is larger
-    monkeypatch.setattr(shards, "_ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(shards, "_BYTES_PER_GROUP", 1)
     write_packed_tables(output / NAME, tmp_path / "tables", use_video=True)
     written = sorted((tmp_path / "tables").glob("*.parquet"))
     assert [shard.name for shard in written] == [f"train-{number:05d}-of-00003.parquet" for number in range(3)]
     assert [row["frames"] for row in rows(tmp_path / "tables")] == [row["frames"] for row in rows(output / NAME)]
+
+
+def cut_into_shards(folder: Path, count: int) -> None:
+    """Have a dataset's main table lie in several shards."""
+    path = folder / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    path.unlink()
+    for number in range(count):
+        rows_of_shard = table.slice(number * len(table) // count, len(table) // count)
+        pq.write_table(rows_of_shard, folder / f"train-{number:05d}-of-{count:05d}.parquet")
+
+
+@pytest.mark.parametrize("num_cores", [1, 4])
+def test_packed_shards_hold_what_the_datasets_own_hold(
+    num_cores: int, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_into_shards(output / NAME, 3)
+    monkeypatch.setattr(packed_tables, "num_cores", lambda: num_cores)
+    write_packed_tables(output / NAME, tmp_path / "tables", use_video=True)
+    names = [path.name for path in sorted((tmp_path / "tables").iterdir())]
+    assert names == [f"train-{number:05d}-of-00003.parquet" for number in range(3)]
+    for name in names:
+        packed, own = pq.read_table(tmp_path / "tables" / name), pq.read_table(output / NAME / name)
+        assert packed.drop_columns("video").equals(own)
+    write_packed_tables(output / NAME, tmp_path / "again", use_video=True)
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "tables" / name).read_bytes()
+
+
+def test_tables_of_a_push_that_did_not_complete_are_not_made_again(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def count(folder: Path, target: Path, *, use_video: bool) -> None:
+        made.append(target)
+        write_packed_tables(folder, target, use_video=use_video)
+
+    monkeypatch.setattr(push_plan, "write_packed_tables", count)
+    repo, folder = HubRepo(cast(Any, None), REPO), output / NAME
+    work = folder / ".work" / "hub"
+
+    def push(*, completes: bool) -> dict[str, bytes]:
+        try:
+            with as_pushed([folder], repo, HubConfig(packed=True)) as (dataset,):
+                tables = {path: file.read_bytes() for path, file in dataset.plan.tables.items()}
+                if not completes:
+                    raise StoppedError("The Hub does not answer")
+        except StoppedError:
+            assert work.exists()
+        return tables
+
+    first = push(completes=False)
+    assert push(completes=True) == first
+    assert len(made) == 1
+    assert not work.exists()
+
+    push(completes=False)
+    table = folder / "train-00000-of-00001.parquet"
+    os.utime(table, ns=(0, 0))  # changed meanwhile
+    push(completes=True)
+    assert len(made) == 3
 
 
 def test_packed_tables_hold_clips_of_jpegs_too(hub: HubServer, client: Client, tmp_path: Path) -> None:

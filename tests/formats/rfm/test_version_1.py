@@ -18,7 +18,8 @@ from hub_server import HubServer
 from output_folder import identities
 from project import PROJECT
 
-from dataset_upload.formats.rfm.hub_tables import write_packed_tables, write_viewer_tables
+from dataset_upload.formats.rfm.hub_tables import write_viewer_tables
+from dataset_upload.formats.rfm.packed_tables import write_packed_tables
 from dataset_upload.validate_dataset import main as validate_dataset
 
 V1 = "egodex_v1"
