@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dataset_folder": {"ledger", "storage"},
     "shard_ledgers": {"console", "dataset_folder", "ledger", "storage"},
     "summary": {"console", "ledger"},
-    "engines": {"console"},
+    "engines": {"config", "console"},
     "dataset_loaders": {"actions", "config", "console", "selection", "storage", "video"},
     "formats": {"config", "console", "dataset_folder", "language", "ledger", "quality", "storage", "video"},
     "conversion": {"dataset_loaders", "formats"},

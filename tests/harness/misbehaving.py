@@ -38,6 +38,8 @@ class NothingToFetch:
 
     preload: tuple[str, ...] = ()
 
+    def check_place(self) -> None: ...
+
     def fetch(self, job: Any) -> None:
         return None
 
