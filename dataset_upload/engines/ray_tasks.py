@@ -14,6 +14,7 @@ import logging
 import operator
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -241,10 +242,14 @@ def _cluster(address: str, num_workers: int) -> Iterator[_Head]:
         settings = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     _mute()
     try:
+        if address == "auto":
+            address = os.environ.get("RAY_ADDRESS", address)
+        if address not in ("auto", "local"):
+            _check_address(address)
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **settings)
-    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise UsageError(
-            f"{address}: no Ray cluster ({_last_line(error)}); start one, or give local", "ray_address"
+            f"{address}: no Ray cluster ({_last_line(error)}); start one, or give another address", "ray_address"
         ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
@@ -253,10 +258,19 @@ def _cluster(address: str, num_workers: int) -> Iterator[_Head]:
     try:
         head = _Head()
         address = ray.get_runtime_context().gcs_address
-        logger.info(f"Ray at {address}: {head.count_nodes()} nodes, {head.count_cpus()} CPUs")
+        num_nodes = head.count_nodes()
+        logger.info(f"Ray cluster at {address}: {head.count_cpus()} CPUs on {num_nodes} node{'s' * (num_nodes != 1)}")
         yield head
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises ValueError, or OSError where nobody listens: Ray itself would try for ever."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        raise ValueError("an address is HOST:PORT, that of the head's GCS")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _mute() -> None:

@@ -12,12 +12,14 @@ from drawn_egodex import tiny_egodex
 from engine_runs import all_done_but, jobs, make_engine, run
 from misbehaving import Do, Doing
 from output_folder import outcomes, published
+from ray_cluster import add_node, ray_cluster
 
 from dataset_upload.engines import ENGINES, Engine
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 
 TOY = "toy_engine:Threads"
 WORKERS = [("here", 0), ("processes", 0), ("processes", 1), ("processes", 2), ("processes", -1), ("toy", 1), ("toy", 3)]
+ON_RAY = [pytest.param(("ray", number), marks=pytest.mark.slow) for number in (1, -1)]
 
 
 @pytest.fixture
@@ -25,17 +27,25 @@ def do(tmp_path: Path) -> Do:
     return Do(tmp_path / "attempts")
 
 
-@pytest.fixture(params=WORKERS, ids=lambda param: f"{param[0]}-{param[1]}")
+@pytest.fixture(params=[*WORKERS, *ON_RAY], ids=lambda param: f"{param[0]}-{param[1]}")
 def workers(request: pytest.FixtureRequest) -> int:
     number: int = request.param[1]
     return number
+
+
+@pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    with ray_cluster() as cluster:
+        add_node(cluster, num_cpus=2)
+        yield cluster.address
 
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, workers: int, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setitem(ENGINES, "toy", TOY)
     name: str = request.node.callspec.params["workers"][0]
-    return make_engine(name, workers)
+    address = request.getfixturevalue("ray_address") if name == "ray" else "auto"
+    return make_engine(name, workers, ray_address=address)
 
 
 def test_every_job_is_done_once(engine: Engine, do: Do, workers: int) -> None:
@@ -113,5 +123,5 @@ def test_the_command_gives_the_same_with_an_engine_that_it_knows_only_by_name(
 
 
 def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match=r"engine: spark is none of here, processes"):
+    with pytest.raises(UsageError, match=r"engine: spark is none of here, processes, ray"):
         make_engine("spark", 1)
