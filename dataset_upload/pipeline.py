@@ -326,7 +326,10 @@ def convert_all(
         )
         if output.num_workers == 0 and (line := prepare()) is not None:
             logger.info(line)
-        with closing(engine.run(conversion, jobs)) as outcomes, closing(placed(outcomes, ledger, writer, engine)) as settled:
+        with (
+            closing(engine.run(conversion, jobs)) as outcomes,
+            closing(placed(outcomes, ledger, writer, engine)) as settled,
+        ):
             for count, (job, outcome) in enumerate(progress(settled, "Processing trajectories", total=len(jobs)), 1):
                 if isinstance(outcome, EpisodeError):
                     ledger.append(Entry.of_error(job, outcome))

@@ -181,6 +181,8 @@ class _Tasks:
             if self._false_starts == _MAX_FALSE_STARTS:
                 raise StoppedError("Ray's worker processes die as they start; their logs on the nodes say why")
             return
+        if not task.jobs:  # only its end was still to be heard of
+            return
         job = task.jobs.popleft()
         self._again.extend(task.jobs)
         if loss.is_node:

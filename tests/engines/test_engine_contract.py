@@ -19,7 +19,7 @@ from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 
 TOY = "toy_engine:Threads"
 WORKERS = [("here", 0), ("processes", 0), ("processes", 1), ("processes", 2), ("processes", -1), ("toy", 1), ("toy", 3)]
-ON_RAY = [pytest.param(("ray", number), marks=pytest.mark.slow) for number in (1, -1)]
+ON_RAY = pytest.param(("ray", 2), marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def do(tmp_path: Path) -> Do:
     return Do(tmp_path / "attempts")
 
 
-@pytest.fixture(params=[*WORKERS, *ON_RAY], ids=lambda param: f"{param[0]}-{param[1]}")
+@pytest.fixture(params=[*WORKERS, ON_RAY], ids=lambda param: f"{param[0]}-{param[1]}")
 def workers(request: pytest.FixtureRequest) -> int:
     number: int = request.param[1]
     return number
@@ -110,13 +110,16 @@ def test_closing_ends_the_work(engine: Engine, do: Do, workers: int) -> None:
     assert len(do.attempts()) == begun
 
 
+@pytest.mark.parametrize("use_video", ["true", "false"])
+@pytest.mark.parametrize("toy", [TOY, "toy_engine:Elsewhere"])
 def test_the_command_gives_the_same_with_an_engine_that_it_knows_only_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: str, use_video: str
 ) -> None:
-    monkeypatch.setitem(ENGINES, "toy", TOY)
+    monkeypatch.setitem(ENGINES, "toy", toy)
     tiny_egodex(tmp_path / "test", episodes=6)
     next((tmp_path / "test").rglob("*.mp4")).write_bytes(b"")
     for output_dir, options in (("here", []), ("there", ["--output.engine=toy", "--output.num_workers=3"])):
+        options = [f"--output.use_video={use_video}", *options]
         assert fork_convert(tmp_path / "test", tmp_path / output_dir, *options).exit_code == 1
     assert outcomes(tmp_path / "there") == outcomes(tmp_path / "here")
     assert published(tmp_path / "there") == published(tmp_path / "here")

@@ -28,3 +28,9 @@ class Threads(Engine):
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()  # raises StoppedError
                     running.update({pool.submit(attempt, work, job): job for job in islice(waiting, 1)})
+
+
+class Elsewhere(Threads):
+    """As if these threads were on other machines."""
+
+    shares_disk = False
