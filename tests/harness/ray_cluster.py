@@ -52,7 +52,8 @@ def ray_cluster() -> Iterator[Any]:
         for name, value in commands.environment(PYTHONPATH=commands.WITH_HARNESS).items():
             patch.setenv(name, value)
         head = {"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.1", "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+        checks = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # a lost node is known in 2 s
+        cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": checks})
         try:
             yield cluster
         finally:
