@@ -35,7 +35,7 @@ from dataset_upload.jobs import Job
 from dataset_upload.language import text_encoder
 from dataset_upload.ledger import Entry, Ledger
 from dataset_upload.mini_egodex.part import make_mini_egodex
-from dataset_upload.storage.whole_file import flush_media, write_flushed
+from dataset_upload.storage.whole_file import read_media, size_and_sha256, write_flushed
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import plan_resize
 from dataset_upload.video.sampling import sample_indices
@@ -75,7 +75,7 @@ def time_worker(job: Job, loader: EgoDexLoader, folder: Path, text: str) -> Stop
                 frames.append(resize.apply(picture))
     with watch.stage("encode and flush to disk"):
         write_mp4(frames, folder / "clip.mp4", fps=30, crf=18)
-        flush_media(folder / "clip.mp4")
+        size_and_sha256(read_media(folder / "clip.mp4", flush=True))
     with watch.stage("vector of a text not seen before"):
         vector = text_encoder().encode(text)
     with watch.stage("make the records"):

@@ -75,6 +75,11 @@ class OutputConfig:
         1, "by how much video and poses may differ in length; both are cut to the shorter", unit="frames"
     )
     engine: str = option("processes", "where episodes are converted", decides_bytes=False)
+    ray_address: str = option(
+        "auto",
+        "HOST:PORT of the cluster for output.engine=ray; auto: that which this machine belongs to; local: start one",
+        decides_bytes=False,
+    )
     num_workers: int = option(
         -1, "how many to convert in; -1: one per core, 0: in this process", unit="worker processes", decides_bytes=False
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from dataset_upload.dataset_loaders import DatasetLoader
-from dataset_upload.errors import StoppedError
+from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.formats import Encoder, WantedFrames
 from dataset_upload.jobs import Job, Piece
 
@@ -20,11 +21,21 @@ class Conversion:
         loader: reads the episode.
         encoder: makes the piece.
         preload: modules that a process imports before it forks workers.
+        check_ready: raises UsageError where something is missing that the encoder needs.
     """
 
     loader: DatasetLoader
     encoder: Encoder
     preload: tuple[str, ...] = ()
+    check_ready: Callable[[], None] | None = None
+
+    def check_place(self) -> None:
+        """See that a machine has what the encoder needs, and the loader's source. Raises UsageError."""
+        if self.check_ready is not None:
+            self.check_ready()
+        for source in self.loader.local_sources():
+            if not source.exists():
+                raise UsageError(f"{source} is not there; put the source where every machine sees it by this path")
 
     def fetch(self, job: Job) -> Any:
         """Get an episode's files ready, so that `__call__` need not wait for them. Raises as that does."""

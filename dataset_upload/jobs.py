@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# A file's content, or a finished and flushed file, or folder of files, that only has to be moved into its place.
-Content = bytes | Path
+# A file's content, or those of a folder's files by their names; or a finished and flushed file, or folder of files,
+# that only has to be moved into its place.
+Content = bytes | Mapping[str, bytes] | Path
 
 SourceState = tuple[int, tuple[int, ...]]  # size in bytes, and a version of each file
 
@@ -29,7 +30,7 @@ class Piece(NamedTuple):
 
     Attributes:
         records: one finished record a table, by the table's name: an Arrow file of one row.
-        media: files by their path in the dataset's folder.
+        media: files, or folders of files, by their path in the dataset's folder.
         media_bytes: their size.
         media_sha256: of their contents, one after the other in the order of their names.
         encoder_cpu: the processor's extensions that the encoder of media used, where its bytes depend on them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from logging import ERROR, WARNING
 from pathlib import Path
@@ -17,7 +17,7 @@ from dataset_upload.console.progress import progress
 from dataset_upload.conversion import Conversion
 from dataset_upload.dataset_folder import LEDGER, dataset_lock, empty, incoming_folder
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
-from dataset_upload.engines import find_engine
+from dataset_upload.engines import Engine, find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
 from dataset_upload.formats import DatasetWriter, Format, find_format, format_of
 from dataset_upload.jobs import Job, Piece
@@ -33,6 +33,7 @@ from dataset_upload.shard_ledgers import (
     not_ended,
 )
 from dataset_upload.storage.locks import exclusive_lock
+from dataset_upload.storage.placing import in_threads
 from dataset_upload.summary import Work, summarise
 from dataset_upload.video.preparation import prepare
 
@@ -315,29 +316,29 @@ def convert_all(
 ) -> bool:
     """Do the jobs and enter each outcome in the ledger; returns False if `output.fail_fast` ended it early."""
     output = config.output
-    engine = find_engine(output.engine, output.num_workers)
+    engine = find_engine(output)
     output_format.check_ready()
     ledger.flush()  # what is reopened, before it is replaced
     with work.timed(), incoming_folder(writer.folder, ledger.shard) as incoming:
         conversion = Conversion(
             loader,
-            output_format.make_encoder(config, loader.about, incoming),
+            output_format.make_encoder(config, loader.about, incoming if engine.shares_disk else None),
             preload=(*loader.preload, *output_format.preload, "dataset_upload.video.preload"),
+            check_ready=output_format.check_ready,
         )
         if output.num_workers == 0 and (line := prepare()) is not None:
             logger.info(line)
-        outcomes = engine(conversion, jobs, num_workers=output.num_workers, timeout_s=output.episode_timeout_s)
-        with closing(outcomes):
-            for count, (job, outcome) in enumerate(progress(outcomes, "Processing trajectories", total=len(jobs)), 1):
+        with (
+            closing(engine.run(conversion, jobs)) as outcomes,
+            closing(placed(outcomes, ledger, writer, engine)) as settled,
+        ):
+            for count, (job, outcome) in enumerate(progress(settled, "Processing trajectories", total=len(jobs)), 1):
                 if isinstance(outcome, EpisodeError):
                     ledger.append(Entry.of_error(job, outcome))
                     logger.log(WARNING if outcome.reason.is_skip else ERROR, str(outcome))
                     if output.fail_fast and not outcome.reason.is_skip:
                         return False
                 else:
-                    if outcome.encoder_cpu is not None:
-                        ledger.admit(outcome.encoder_cpu)
-                    writer.place(job, outcome)
                     ledger.append(Entry.of_piece(job, outcome))
                     work.num_converted += 1
                     work.fetched_bytes += outcome.fetched_bytes
@@ -347,6 +348,30 @@ def convert_all(
                     ledger.flush()
         writer.flush()
     return True
+
+
+def placed(
+    outcomes: Iterable[tuple[Job, Piece | EpisodeError]], ledger: Ledger, writer: DatasetWriter, engine: Engine
+) -> Generator[tuple[Job, Piece | EpisodeError], None, None]:
+    """The same jobs with what became of each, once its piece, if it may stay, is in its place. Raises UsageError."""
+
+    def admitted() -> Iterator[tuple[Job, Piece | EpisodeError]]:
+        for job, outcome in outcomes:
+            if isinstance(outcome, Piece) and outcome.encoder_cpu is not None:
+                ledger.admit(outcome.encoder_cpu)
+            yield job, outcome
+
+    def place(settled: tuple[Job, Piece | EpisodeError]) -> None:
+        job, outcome = settled
+        if isinstance(outcome, Piece):
+            writer.place(job, outcome)
+
+    if not engine.shares_disk:  # then files are written, and waited for, here
+        yield from in_threads(place, admitted())
+        return
+    for settled in admitted():
+        place(settled)
+        yield settled
 
 
 def report(piece: Piece, label: str) -> None:

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dataset_folder": {"ledger", "storage"},
     "shard_ledgers": {"console", "dataset_folder", "ledger", "ledger_header", "storage"},
     "summary": {"console", "ledger"},
-    "engines": {"console"},
+    "engines": {"config", "console"},
     "dataset_loaders": {"actions", "config", "console", "selection", "storage", "video"},
     "formats": {"config", "console", "dataset_folder", "engines", "language", "ledger", "quality", "storage", "video"},
     "conversion": {"dataset_loaders", "formats"},

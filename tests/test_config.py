@@ -220,6 +220,7 @@ DECIDES_BYTES = {
         "actions": True,
         "max_frame_mismatch": True,
         "engine": False,
+        "ray_address": False,
         "num_workers": False,
         "shard": False,
         "any_cpu": False,

@@ -31,7 +31,14 @@ _ADDRESS_SPACE = 2_560_000_000  # bytes; a conversion by two workers takes up to
 _OUT_OF_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread")
 
 # The extra of pyproject.toml that brings a module.
-_EXTRAS = {"matplotlib": "viz", "PIL": "viz", "rerun": "rerun", "torch": "train", "accelerate": "train"}
+_EXTRAS = {
+    "matplotlib": "viz",
+    "PIL": "viz",
+    "rerun": "rerun",
+    "ray": "ray",
+    "torch": "train",
+    "accelerate": "train",
+}
 
 
 def command(advice: str) -> Callable[[Callable[P, int]], Callable[P, int]]:

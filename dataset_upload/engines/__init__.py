@@ -1,24 +1,29 @@
 """Engines: where conversion runs.
 
-An engine is a function that runs jobs somewhere and yields what became of each. A new one is a module here, and a line
-in `ENGINES`.
+An engine runs jobs somewhere and yields what became of each. A new one is a module here with a class that derives from
+`Engine`, and a line in `ENGINES`.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from dataset_upload.errors import EpisodeError
 from dataset_upload.names import look_up
 
-# Where each engine's function is, by what `output.engine` calls it.
+if TYPE_CHECKING:
+    from dataset_upload.config import OutputConfig
+
+# Where each engine's class is, by what `output.engine` calls it.
 ENGINES = {
-    "here": "dataset_upload.engines.in_process:run_here",
-    "processes": "dataset_upload.engines.processes:run_in_processes",
+    "here": "dataset_upload.engines.in_process:InProcess",
+    "processes": "dataset_upload.engines.processes:Processes",
+    "ray": "dataset_upload.engines.ray_tasks:RayTasks",
 }
 
 J = TypeVar("J", contravariant=True)
@@ -37,6 +42,9 @@ class Work(Protocol[J, R]):
     @property
     def preload(self) -> tuple[str, ...]: ...
 
+    def check_place(self) -> None:
+        """See that what jobs need is there, in a process on another machine than chose them. Raises UsageError."""
+
     def fetch(self, job: J, /) -> Any:
         """Get ready what a job needs from elsewhere; may run while another job is in work. Raises as `__call__`."""
 
@@ -52,27 +60,38 @@ class Work(Protocol[J, R]):
         """
 
 
-class Engine(Protocol):
-    """Runs jobs; yields (job, what became of it) as they finish, in any order.
+class Engine(ABC):
+    """Runs jobs.
 
-    Raises StoppedError where a job found that nothing can go on. Closing the iterator ends all work at once.
+    Attributes:
+        shares_disk: whether work runs on this machine, so that it can leave files where this process finds them.
+        output: how many at a time (`num_workers`), how long one may take (`episode_timeout_s`), where the engine can.
     """
 
-    def __call__(
-        self, work: Work[Job, Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
+    shares_disk: ClassVar[bool] = True
+
+    def __init__(self, output: OutputConfig) -> None:
+        self.output = output
+
+    @abstractmethod
+    def run(
+        self, work: Work[Job, Result], jobs: Iterable[Job]
     ) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
-        """Run jobs.
+        """Run jobs; yields (job, what became of it) as they finish, in any order. Closing it ends all work at once.
 
         Args:
             jobs: picklable; taken only a few ahead of the work.
-            num_workers: how many at a time, where the engine lets that be chosen.
-            timeout_s: seconds after which a job is given up, where the engine can.
+
+        Raises:
+            UsageError: it cannot begin.
+            StoppedError: a job found that nothing can go on, or there is nothing left that jobs could run on.
         """
 
 
-def find_engine(name: str, num_workers: int) -> Engine:
+def find_engine(output: OutputConfig) -> Engine:
     """The engine that `output.engine` names; without workers that is this process. Raises UsageError."""
-    engine: Engine = look_up("here" if num_workers == 0 and name in ENGINES else name, ENGINES, "engine")
+    name = "here" if output.num_workers == 0 and output.engine in ENGINES else output.engine
+    engine: Engine = look_up(name, ENGINES, "engine")(output)
     return engine
 
 

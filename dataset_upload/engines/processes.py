@@ -15,15 +15,16 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from dataset_upload.engines import Work, num_cores
-from dataset_upload.engines.in_process import attempt
+from dataset_upload.engines import Engine, Work, num_cores
+from dataset_upload.engines.in_process import attempt_fetch, attempt_fetched
+from dataset_upload.engines.suspects import is_lost, lost, suspects_again_alone
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
 from dataset_upload.redaction import redact_output
 
@@ -39,22 +40,18 @@ class _Ready:
     """What a worker sends once it has started."""
 
 
-def run_in_processes(
-    work: Work[Job, Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
-) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
-    """Do jobs in `num_workers` processes, -1: one per core; one whose result takes over `timeout_s` is killed."""
-    pool = _Pool(work, timeout_s)
-    try:
-        suspects: list[Job] = []
-        for job, outcome in pool.run(jobs, num_cores() if num_workers == -1 else num_workers):
-            if _is_lost(outcome):
-                suspects.append(job)
-            else:
-                yield job, outcome
-        # Alone, a job that died only because its neighbours had taken all memory comes through.
-        yield from pool.run(suspects, num_workers=1)
-    finally:
-        pool.kill()
+class Processes(Engine):
+    """Does jobs in `num_workers` processes, -1: one per core; one that takes over `episode_timeout_s` is killed."""
+
+    def run(
+        self, work: Work[Job, Result], jobs: Iterable[Job]
+    ) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
+        num_workers = num_cores() if self.output.num_workers == -1 else self.output.num_workers
+        pool = _Pool(work, self.output.episode_timeout_s)
+        try:
+            yield from suspects_again_alone(pool.run, jobs, num_workers)
+        finally:
+            pool.kill()
 
 
 class _Pool:
@@ -80,7 +77,7 @@ class _Pool:
                 if worker.connection in ready:
                     outcome = worker.receive()
                 elif worker.deadline <= time.monotonic():
-                    outcome = _lost(Reason.TIMED_OUT, worker, f"no result after {self._timeout_s:g} s")
+                    outcome = lost(Reason.TIMED_OUT, worker.jobs[0], f"no result after {self._timeout_s:g} s")
                 else:
                     continue
                 worker.deadline = time.monotonic() + self._timeout_s
@@ -91,7 +88,7 @@ class _Pool:
                     self._false_starts = 0
                     continue
                 job = worker.jobs.popleft() if worker.is_ready else None
-                if _is_lost(outcome):
+                if is_lost(outcome):
                     orphans.extend(worker.jobs)
                     worker.kill()
                     self._workers.remove(worker)
@@ -155,20 +152,14 @@ class _Worker:
             return self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            return _lost(Reason.WORKER_DIED, self, f"its process died ({_cause_of_death(self.process.exitcode)})")
+            return lost(
+                Reason.WORKER_DIED, self.jobs[0], f"its process died ({_cause_of_death(self.process.exitcode)})"
+            )
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
         self.connection.close()
-
-
-def _lost(reason: Reason, worker: _Worker, what: str) -> EpisodeError:
-    return EpisodeError(reason, f"Error loading trajectory {worker.jobs[0]}: {what}")
-
-
-def _is_lost(outcome: Any) -> bool:
-    return isinstance(outcome, EpisodeError) and outcome.reason in (Reason.WORKER_DIED, Reason.TIMED_OUT)
 
 
 def _cause_of_death(exit_code: int | None) -> str:
@@ -206,8 +197,7 @@ def _serve(connection: Connection, work: Work[Any, Any]) -> None:
     try:
         connection.send(_Ready())
         for job, files in iter(fetched.get, None):
-            failed = isinstance(files, EpisodeError | StoppedError)
-            connection.send(files if failed else _outcome(lambda job: work(job, files), job))  # noqa: B023  done at once
+            connection.send(attempt_fetched(work, job, files))
     except OSError:
         return  # the parent has no use for this worker any more
 
@@ -217,17 +207,9 @@ def _fetch_jobs(connection: Connection, work: Work[Any, Any], fetched: SimpleQue
     try:
         while True:
             job = connection.recv()
-            fetched.put((job, _outcome(work.fetch, job)))
+            fetched.put((job, attempt_fetch(work, job)))
     except (EOFError, OSError):
         fetched.put(None)  # the parent is gone
-
-
-def _outcome(function: Callable[[Any], Any], job: Any) -> Any:
-    """What became of a job, or the StoppedError that ends the run."""
-    try:
-        return attempt(function, job)
-    except StoppedError as stopped:
-        return stopped
 
 
 def _end_with_parent() -> None:

@@ -79,7 +79,7 @@ class DatasetWriter(ABC):
         self.placing = Placing(folder)
 
     def place(self, job: Job, piece: Piece) -> None:
-        """Put a piece into its place. Nothing is computed here: this process feeds all others."""
+        """Put a piece into its place; several threads may. Nothing is computed here: this process feeds all others."""
         for path, content in piece.media.items():
             self.placing.put(content, path)
 
@@ -143,11 +143,12 @@ class Format(Protocol):
     def check_ready(self) -> None:
         """Raises UsageError where something is missing that encoders need."""
 
-    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> Encoder:
+    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path | None) -> Encoder:
         """What workers do.
 
         Args:
             incoming: an empty folder on the dataset's disk for files that are being written; deleted after the run.
+                None: workers are elsewhere, and pieces hold bytes.
         """
 
     def open_writer(

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from dataset_upload.config import OutputConfig
 from dataset_upload.engines import find_engine
 from dataset_upload.errors import EpisodeError
 from dataset_upload.formats.finished_dataset import FinishedDataset
@@ -14,7 +15,7 @@ from dataset_upload.ledger import Entry
 
 ROWS_PER_PART = 50
 _ROWS_WITHOUT_WORKERS = 200  # at most: these are done before workers have started
-_TIMEOUT_S = 600.0  # of a part, which takes seconds
+_TIMEOUT_S = 600  # of a part, which takes seconds
 
 R = TypeVar("R")
 PartFunction = Callable[[FinishedDataset, Sequence[int]], Sequence[R]]
@@ -106,6 +107,9 @@ class _Work(Generic[R]):
     function: PartFunction[R]
     preload: tuple[str, ...]
 
+    def check_place(self) -> None:
+        """Workers are where the dataset is."""
+
     def fetch(self, part: _Part) -> None:
         """Nothing comes from elsewhere."""
 
@@ -117,7 +121,8 @@ class _Work(Generic[R]):
         self, parts: Iterable[_Part], num_workers: int
     ) -> Generator[tuple[_Part, Sequence[R | Lost] | EpisodeError], None, None]:
         """What becomes of each part, in any order."""
-        return find_engine("processes", num_workers)(self, parts, num_workers=num_workers, timeout_s=_TIMEOUT_S)
+        engine = find_engine(OutputConfig(num_workers=num_workers, episode_timeout_s=_TIMEOUT_S))
+        return engine.run(self, parts)
 
     def without_lost_rows(self, part: _Part, num_workers: int) -> list[R | Lost]:
         """The results of a part that cannot be done whole: each row is tried alone, then those that can be together."""

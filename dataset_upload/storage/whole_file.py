@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -37,14 +38,24 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def flush_media(path: Path) -> tuple[int, str]:
-    """Make a file, or all files of a folder, outlive a power cut; returns their size in bytes and their SHA-256."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    num_bytes, digest = 0, hashlib.sha256()
+def read_media(path: Path, *, flush: bool) -> bytes | dict[str, bytes]:
+    """The content of a file, or those of a folder's files by their names; `flush`: make them outlive a power cut."""
+    if not path.is_dir():
+        return _read(path, flush)
+    return {file.name: _read(file, flush) for file in sorted(path.iterdir())}
+
+
+def _read(path: Path, flush: bool) -> bytes:
+    with path.open("rb") as file:
+        if flush:
+            os.fsync(file.fileno())
+        return file.read()
+
+
+def size_and_sha256(media: bytes | Mapping[str, bytes]) -> tuple[int, str]:
+    """Bytes, and the hash of the contents one after the other in the order of their names."""
+    files = [media] if isinstance(media, bytes) else [media[name] for name in sorted(media)]
+    digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as handle:
-            data = handle.read()
-            os.fsync(handle.fileno())
-        num_bytes += len(data)
-        digest.update(data)
-    return num_bytes, digest.hexdigest()
+        digest.update(file)
+    return sum(map(len, files)), digest.hexdigest()

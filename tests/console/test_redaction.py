@@ -243,8 +243,8 @@ fail("main")
 
 def test_what_a_worker_prints() -> None:
     script = (
-        "import sys; from misbehaving import Complain; from dataset_upload.engines.processes import run_in_processes; "
-        "list(run_in_processes(Complain(), sys.argv[1:], num_workers=1, timeout_s=60))"
+        "import sys; from misbehaving import Complain; from engine_runs import make_engine; "
+        "list(make_engine('processes', 1).run(Complain(), sys.argv[1:]))"
     )
     environment = commands.environment(PYTHONPATH=commands.WITH_HARNESS)
     ended = commands.run("-c", script, f"http://{LOGIN}host/test.zip{QUERY}", env=environment)

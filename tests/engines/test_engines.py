@@ -10,35 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import commands
+import engine_runs
 import pytest
+from engine_runs import all_done_but, jobs, make_engine
 from misbehaving import CannotStart, Do, Doing, FrozenObjects, Heavy
 from processes import children, is_alive, wait_until
 
-from dataset_upload.engines import find_engine
-from dataset_upload.engines.processes import run_in_processes
 from dataset_upload.errors import EpisodeError, Reason, StoppedError
 
 pytestmark = pytest.mark.slow
 
 
-def jobs(count: int, *misbehaving: Doing, seconds: float = 0.0) -> list[Doing]:
-    """`count` jobs, among which those that misbehave stand as the second, fourth, …"""
-    listed = [Doing(f"job{number}", seconds=seconds) for number in range(count)]
-    for position, job in enumerate(misbehaving):
-        listed[2 * position + 1] = job
-    return listed
-
-
-def run(do: Do, listed: list[Doing], workers: int, timeout_s: float = 60) -> dict[str, str | EpisodeError]:
-    """What became of each job; fails if one is missing or comes twice."""
-    engine = find_engine("processes", workers)
-    outcomes = list(engine(do, listed, num_workers=workers, timeout_s=timeout_s))
-    assert sorted(job.name for job, _ in outcomes) == sorted(job.name for job in listed)
-    return {job.name: outcome for job, outcome in outcomes}
-
-
-def all_done_but(listed: list[Doing], *names: str) -> dict[str, str]:
-    return {job.name: f"{job.name} done" for job in listed if job.name not in names}
+def run(do: Do, listed: list[Doing], workers: int, timeout_s: int = 60) -> dict[str, str | EpisodeError]:
+    return engine_runs.run(make_engine("processes", workers, timeout_s=timeout_s), do, listed)
 
 
 @pytest.fixture
@@ -126,7 +110,7 @@ def test_a_worker_that_somebody_kills_costs_nothing(do: Do) -> None:
 def test_a_worker_that_is_killed_while_it_sends_its_result_costs_nothing(tmp_path: Path) -> None:
     """40 MB do not fit into the pipe: the worker hangs in the middle of sending them until this process reads."""
     heavy = Heavy(tmp_path / "first")
-    outcomes: Any = run_in_processes(heavy, [1, 2, 3], num_workers=1, timeout_s=60)
+    outcomes: Any = make_engine("processes", 1).run(heavy, [1, 2, 3])
     first = next(outcomes)
     assert wait_until(lambda: (tmp_path / "first").exists())
     time.sleep(0.2)
@@ -136,7 +120,7 @@ def test_a_worker_that_is_killed_while_it_sends_its_result_costs_nothing(tmp_pat
 
 def test_a_run_stops_when_workers_do_not_even_start() -> None:
     with pytest.raises(StoppedError, match=r"die as they start; try --output\.num_workers=0"):
-        list(run_in_processes(CannotStart(), range(100), num_workers=2, timeout_s=60))
+        list(make_engine("processes", 2).run(CannotStart(), range(100)))
 
 
 # The end -----------------------------------------------------------------------------------------------------
@@ -149,7 +133,7 @@ def test_a_finished_run_leaves_no_worker(do: Do) -> None:
 
 def test_closing_kills_the_workers_at_once_whatever_they_do(do: Do) -> None:
     listed = [Doing("quick"), *jobs(4, Doing("bad", "hang"), seconds=30)]
-    outcomes = run_in_processes(do, listed, num_workers=2, timeout_s=600)
+    outcomes = make_engine("processes", 2, timeout_s=600).run(do, listed)
     next(outcomes)
     assert wait_until(lambda: len(do.attempts()) == 3)
     start = time.monotonic()
@@ -160,9 +144,9 @@ def test_closing_kills_the_workers_at_once_whatever_they_do(do: Do) -> None:
 
 def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -> None:
     script = (
-        "from misbehaving import *; from dataset_upload.engines.processes import run_in_processes; import sys\n"
+        "from misbehaving import *; from engine_runs import make_engine; import sys\n"
         "listed = [Doing('a', 'hang'), Doing('b', 'hang')]\n"
-        "list(run_in_processes(Do(Path(sys.argv[1])), listed, num_workers=2, timeout_s=600))"
+        "list(make_engine('processes', 2, timeout_s=600).run(Do(Path(sys.argv[1])), listed))"
     )
     environment = commands.environment(PYTHONPATH=commands.WITH_HARNESS)
     parent = commands.start("-c", script, tmp_path / "attempts", env=environment)
@@ -175,9 +159,9 @@ def test_workers_end_with_their_parent_however_it_ends(do: Do, tmp_path: Path) -
 
 def test_workers_have_what_was_to_be_loaded_before_they_were_forked_and_nothing_of_no_use() -> None:
     script = (
-        "from misbehaving import *; from dataset_upload.engines.processes import run_in_processes\n"
+        "from misbehaving import *; from engine_runs import make_engine\n"
         "work = LoadedModules(); work.preload = ('dataset_upload.formats.rfm.encoder',)\n"
-        "((_, modules),) = run_in_processes(work, [0], num_workers=1, timeout_s=60); print(*modules)"
+        "((_, modules),) = make_engine('processes', 1).run(work, [0]); print(*modules)"
     )
     ended = commands.run("-c", script, env=commands.environment(PYTHONPATH=commands.WITH_HARNESS))
     assert ended.exit_code == 0, ended.stderr
@@ -187,5 +171,5 @@ def test_workers_have_what_was_to_be_loaded_before_they_were_forked_and_nothing_
 
 
 def test_what_workers_share_is_not_copied_by_their_garbage_collections() -> None:
-    ((_, num_frozen),) = run_in_processes(FrozenObjects(), [0], num_workers=1, timeout_s=60)
+    ((_, num_frozen),) = make_engine("processes", 1).run(FrozenObjects(), [0])
     assert isinstance(num_frozen, int) and num_frozen > 1000

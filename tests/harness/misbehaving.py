@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataset_upload.conversion import Conversion
-from dataset_upload.errors import EpisodeError, Reason, StoppedError
+from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 from dataset_upload.jobs import Job, Piece
 
 
@@ -37,6 +37,8 @@ class NothingToFetch:
     """What engines ask of every converter."""
 
     preload: tuple[str, ...] = ()
+
+    def check_place(self) -> None: ...
 
     def fetch(self, job: Any) -> None:
         return None
@@ -149,6 +151,16 @@ class FrozenObjects(NothingToFetch):
 
     def __call__(self, job: object, fetched: Any = None) -> int:
         return gc.get_freeze_count()
+
+
+class Misplaced(NothingToFetch):
+    """A converter whose source no other machine sees."""
+
+    def check_place(self) -> None:
+        raise UsageError("/data/egodex is not there")
+
+    def __call__(self, job: Any, fetched: Any = None) -> None:
+        raise AssertionError("nothing should be done where the source is not")
 
 
 class Complain(NothingToFetch):

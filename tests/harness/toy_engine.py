@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
-from dataset_upload.engines import Work
+from dataset_upload.engines import Engine, Work
 from dataset_upload.engines.in_process import attempt
 from dataset_upload.errors import EpisodeError
 
@@ -15,14 +15,22 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def run_in_threads(
-    work: Work[Job, Result], jobs: Iterable[Job], *, num_workers: int, timeout_s: float
-) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
-    """Do jobs `num_workers` at a time; nothing can time out, as no thread can be ended."""
-    waiting = iter(jobs)
-    with ThreadPoolExecutor(num_workers) as pool:
-        running = {pool.submit(attempt, work, job): job for job in islice(waiting, num_workers)}
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()  # raises StoppedError
-                running.update({pool.submit(attempt, work, job): job for job in islice(waiting, 1)})
+class Threads(Engine):
+    """Does jobs `num_workers` at a time; nothing can time out, as no thread can be ended."""
+
+    def run(
+        self, work: Work[Job, Result], jobs: Iterable[Job]
+    ) -> Generator[tuple[Job, Result | EpisodeError], None, None]:
+        waiting, num_workers = iter(jobs), self.output.num_workers
+        with ThreadPoolExecutor(num_workers) as pool:
+            running = {pool.submit(attempt, work, job): job for job in islice(waiting, num_workers)}
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()  # raises StoppedError
+                    running.update({pool.submit(attempt, work, job): job for job in islice(waiting, 1)})
+
+
+class Elsewhere(Threads):
+    """As if these threads were on other machines."""
+
+    shares_disk = False

@@ -185,7 +185,7 @@ class ToyFormat(Format):
     def settings(self, config: GenerateConfig) -> dict[str, Any]:
         return {"output.actions": config.output.actions}
 
-    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> ToyEncoder:
+    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path | None) -> ToyEncoder:
         return ToyEncoder()
 
     def open_writer(self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]) -> ToyWriter:

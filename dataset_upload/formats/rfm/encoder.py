@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,9 @@ from dataset_upload.config import OutputConfig
 from dataset_upload.formats import WantedFrames
 from dataset_upload.formats.rfm.layout import clip_path
 from dataset_upload.formats.rfm.schema import Example, make_rows, schemas
-from dataset_upload.jobs import Job, Piece
+from dataset_upload.jobs import Content, Job, Piece
 from dataset_upload.language import text_encoder
-from dataset_upload.storage.whole_file import flush_media, write_flushed
+from dataset_upload.storage.whole_file import read_media, size_and_sha256, write_flushed
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.encoding import write_jpegs, write_mp4
 from dataset_upload.video.geometry import Resize, plan_resize
@@ -34,13 +35,13 @@ class RfmEncoder:
         dataset_name: the first part of every clip's path.
         output: what clips look like.
         about: what the loader declares.
-        incoming: folder for files that are not yet in their place.
+        incoming: folder on the dataset's disk for files that are not yet in their place; None: pieces hold bytes.
     """
 
     dataset_name: str
     output: OutputConfig
     about: About
-    incoming: Path
+    incoming: Path | None
 
     def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
         """Which of a trajectory's frames the clip holds."""
@@ -52,9 +53,15 @@ class RfmEncoder:
 
     def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
         """Write clip and records, durably, under temporary names. Raises OSError where they cannot be written."""
+        if self.incoming is not None:
+            return self._encode(job, trajectory, wanted, self.incoming)
+        with TemporaryDirectory(prefix="dataset_upload-") as folder:
+            return self._encode(job, trajectory, wanted, Path(folder))
+
+    def _encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames, folder: Path) -> Piece:
         indices, resize, frames = wanted
         path = clip_path(job.number, use_video=self.output.use_video)
-        clip = self.incoming / Path(path).name
+        clip = folder / Path(path).name
         shutil.rmtree(clip, ignore_errors=True)  # what a worker that died at this episode has left
         place = f"{self.dataset_name}/{path}"
         names: str | list[str] = place
@@ -62,15 +69,16 @@ class RfmEncoder:
             write_mp4(frames, clip, fps=self.output.fps, crf=self.output.crf)
         else:
             names = [f"{place}/{name}" for name in write_jpegs(frames, clip)]
-        num_bytes, sha256 = flush_media(clip)
+        content = read_media(clip, flush=self.incoming is not None)
+        num_bytes, sha256 = size_and_sha256(content)
 
         example = Example(trajectory, indices, names, resize, text_encoder().encode(trajectory["task"]))
         declared = self.about.columns
         tables = schemas(declared, self.about.hand_joints, use_video=self.output.use_video)
         rows = make_rows(example, declared, tables)
         return Piece(
-            records={table: self._write_record(row, f"{job.number:04d}.{table}") for table, row in rows.items()},
-            media={path: clip},
+            records={table: self._record(row, f"{job.number:04d}.{table}") for table, row in rows.items()},
+            media={path: content if self.incoming is None else clip},
             media_bytes=num_bytes,
             media_sha256=sha256,
             encoder_cpu=encoder_cpu(),
@@ -79,10 +87,14 @@ class RfmEncoder:
             summary=f"{len(trajectory['frames'])} -> {len(indices)} frames, resized to {resize.output}",
         )
 
-    def _write_record(self, row: pa.RecordBatch, name: str) -> Path:
-        path = self.incoming / name
+    def _record(self, row: pa.RecordBatch, name: str) -> Content:
+        """A row as an Arrow file: its bytes, or where it lies under this name."""
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_file(buffer, row.schema) as ipc:
             ipc.write_batch(row)
-        write_flushed(path, buffer.getvalue())
+        content: bytes = buffer.getvalue().to_pybytes()
+        if self.incoming is None:
+            return content
+        path = self.incoming / name
+        write_flushed(path, content)
         return path

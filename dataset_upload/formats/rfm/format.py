@@ -43,7 +43,7 @@ class RfmFormat(Format):
 
         check_model()
 
-    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> RfmEncoder:
+    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path | None) -> RfmEncoder:
         """What workers do."""
         from dataset_upload.formats.rfm.encoder import RfmEncoder
 
