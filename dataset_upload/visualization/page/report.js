@@ -240,5 +240,5 @@ rows.load(() => {
   listRemarks();
   list.refresh();
   if (player.row === null) followAddress();
-});
+}).catch((error) => (byId("found").textContent = `${byId("found").textContent}: ${error.message}`));
 list.refresh();
