@@ -134,6 +134,19 @@ def test_what_a_copy_has_lost_is_converted_again(source: Path, tmp_path: Path, w
     assert published(tmp_path) == whole
 
 
+def test_a_record_of_another_episode_is_never_taken_for_this_one_s(
+    source: Path, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    run_shard(source, tmp_path, "0/1")
+    records = tmp_path / NAME / ".work" / "records" / "main" / "0000"
+    shutil.copy(records / "0001.arrow", records / "0000.arrow")
+    stopped = finish(source, tmp_path, exit_code=3)
+    assert re.search(r"Stopped: \S+/0000\.arrow is of \S+, not of \S+: delete it, then run again", stopped.stderr)
+    (records / "0000.arrow").unlink()
+    assert num_converted(finish(source, tmp_path)) == 1
+    assert published(tmp_path) == whole
+
+
 # What shards know of each other ----------------------------------------------------------------------------
 
 

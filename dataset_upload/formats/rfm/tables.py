@@ -175,6 +175,9 @@ class Tables:
         for entry in until_interrupted(entries):
             if entry.clip in sources.waiting:
                 rows = self._read_records(self._work / RECORDS, entry.clip)
+                if rows is not None and _key(rows) != entry.key:  # copied from a run that numbered otherwise
+                    path = self._work / RECORDS / record_path(MAIN, entry.clip)
+                    raise StoppedError(f"{path} is of {_key(rows)}, not of {entry.key}: delete it, then run again")
             elif entry.key in keys:
                 rows = next((rows for rows in stored if _key(rows) == entry.key), None)
             else:
