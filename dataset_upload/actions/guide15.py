@@ -7,7 +7,13 @@ training pipeline reads it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_upload.actions import Representation
+from dataset_upload.trajectory import Trajectory
 
 # The parts an action can have, in the order in which their columns always stand.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -25,3 +31,18 @@ def poses(parts: Collection[str]) -> tuple[str, ...]:
 def names(parts: Collection[str]) -> tuple[str, ...]:
     """The names of the D columns, three a pose: `leftHand_x`, `leftHand_y`, `leftHand_z`, …"""
     return tuple(f"{pose}_{axis}" for pose in poses(parts) for axis in "xyz")
+
+
+class Guide15(Representation):
+    """The loader's own actions; of EgoDex, positions of these parts."""
+
+    name = "guide15"
+    frame = "world"
+    rotation = "none"
+
+    def __init__(self, loader_names: Sequence[str]) -> None:
+        self.names = tuple(loader_names)
+
+    def state(self, trajectory: Trajectory, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Positions in metres."""
+        return trajectory["actions"][indices]
