@@ -28,6 +28,7 @@ class Representation(ABC):
         frame: the frame of reference, in words.
         rotation: the convention of rotations, in words; "none" where there are none.
         names: of the D columns.
+        loader_names: of the columns of the actions that the loader itself gives a trajectory.
     """
 
     name: ClassVar[str]
@@ -36,7 +37,7 @@ class Representation(ABC):
     names: tuple[str, ...]
 
     def __init__(self, loader_names: Sequence[str]) -> None:
-        """Args: loader_names: of the columns of the actions that the loader itself gives a trajectory."""
+        self.loader_names = tuple(loader_names)
 
     @abstractmethod
     def state(self, trajectory: Trajectory, indices: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -41,7 +41,8 @@ class Guide15(Representation):
     rotation = "none"
 
     def __init__(self, loader_names: Sequence[str]) -> None:
-        self.names = tuple(loader_names)
+        super().__init__(loader_names)
+        self.names = self.loader_names
 
     def state(self, trajectory: Trajectory, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Positions in metres."""
