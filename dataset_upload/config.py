@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from dataset_upload.actions.wrist_axes import WristAxes
 from dataset_upload.console.options import option, parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.shard import Shard
@@ -69,8 +70,10 @@ class OutputConfig:
     fps: int = option(30, "frame rate that clips play at", unit="frames per second")
     crf: int = option(18, "x264 quality, 0 (lossless) to 51; 18 is about 37 KiB a clip")
     actions: list[ActionPart] = option(
-        ["hands", "fingertips", "camera"], "parts of an action, 3 to 15 columns", unit="metres"
+        ["hands", "fingertips", "camera"], "parts of an action of guide15, 3 to 15 columns", unit="metres"
     )
+    action_representation: str = option("guide15", "what an action consists of; docs/actions.md compares them")
+    wrist_axes: WristAxes = option("arkit", "which way a wrist's axes point; canonical: fingers along +X on both hands")
     max_frame_mismatch: int = option(
         1, "by how much video and poses may differ in length; both are cut to the shorter", unit="frames"
     )
@@ -191,6 +194,11 @@ def check_config(config: GenerateConfig) -> None:
             )
     if not output.actions or len(set(output.actions)) < len(output.actions):
         raise UsageError("--output.actions: name each part once, at least one of hands, fingertips, camera")
+
+    if output.action_representation != "guide15" and output.actions != OutputConfig().actions:
+        raise UsageError(
+            f"--output.actions: chooses parts of guide15; leave it out with {output.action_representation}"
+        )
 
     if output.center_crop:
         if output.resize == "pad":

@@ -100,3 +100,4 @@ class Trajectory(TypedDict):
     # (T, 4) in 0..1 of left hand, right hand, left and right index tip, NaN where unknown; None: the file has none.
     confidences: NotRequired[NDArray[np.float32] | None]
     hands: NotRequired[HandPoses]
+    skeleton: NotRequired[NDArray[np.float32]]  # (T, 68, 3) in the order of `arkit.SKELETON`; only if asked for

@@ -218,6 +218,8 @@ DECIDES_BYTES = {
         "fps": True,
         "crf": True,
         "actions": True,
+        "action_representation": True,
+        "wrist_axes": True,
         "max_frame_mismatch": True,
         "engine": False,
         "ray_address": False,

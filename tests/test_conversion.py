@@ -26,7 +26,7 @@ from drawn_egodex import MiniEgoDex
 from numpy.typing import NDArray
 from project import PROJECT
 
-from dataset_upload.dataset_loaders.egodex.joints import HAND_JOINTS
+from dataset_upload.actions.arkit import HAND_JOINTS
 from dataset_upload.mini_egodex.part import (
     FINGERTIP_RGB,
     project,

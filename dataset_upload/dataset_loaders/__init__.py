@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dataset_upload.actions import find_representation
+from dataset_upload.errors import UsageError
 from dataset_upload.names import look_up
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dataset_upload.about import About
+    from dataset_upload.actions import Poses
     from dataset_upload.config import GenerateConfig
     from dataset_upload.jobs import SourceState
     from dataset_upload.trajectory import Episode, Trajectory
@@ -38,6 +41,11 @@ class DatasetLoader(Protocol):
     def preload(self) -> tuple[str, ...]:
         """Modules that a process imports before it forks workers: what takes long to load."""
         return ()
+
+    @property
+    def poses(self) -> frozenset[Poses]:
+        """What its trajectories have poses of, or may have: an action representation that needs more is refused."""
+        return frozenset()
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -81,6 +89,18 @@ class DatasetLoader(Protocol):
 
 
 def make_loader(config: GenerateConfig) -> DatasetLoader:
-    """The loader that `dataset.loader` names, for the source that the other options name. Raises UsageError."""
+    """The loader that `dataset.loader` names, for the source that the other options name.
+
+    Raises:
+        UsageError: there is none, its options are wrong, or it lacks what the wanted actions are made of.
+    """
     loader: DatasetLoader = look_up(config.dataset.loader, LOADERS, "loader").from_config(config)
+    wanted = find_representation(config.output.action_representation, wrist_axes=config.output.wrist_axes)
+    missing = sorted(wanted.needs - loader.poses)
+    if missing:
+        raise UsageError(
+            f"{wanted.name} is made of poses of {' and '.join(missing)}, which {loader.about.name} has not; leave it "
+            "out to take its own actions",
+            "action_representation",
+        )
     return loader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataset_upload.about import About, columns
-from dataset_upload.dataset_loaders.egodex.joints import HAND_JOINTS
+from dataset_upload.actions.arkit import HAND_JOINTS
 
 EGODEX = About(
     name="EgoDex",

@@ -13,23 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_upload.about import About
-from dataset_upload.actions import guide15
+from dataset_upload.actions import Poses, find_representation, guide15
+from dataset_upload.actions.arkit import HAND_JOINTS, SKELETON, of_hand
 from dataset_upload.config import GenerateConfig
 from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY, Annotation, open_annotation
 from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
-from dataset_upload.dataset_loaders.egodex.joints import CONFIDENCE_JOINTS, HAND_JOINTS, hand_poses
 from dataset_upload.errors import EpisodeError, Reason, one_line
 from dataset_upload.storage.byte_source import take_fetched_bytes
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.frames import VideoFrames
 
-Poses = NDArray[np.float32]
+Array = NDArray[np.float32]
+
+CONFIDENCE_JOINTS = ("leftHand", "rightHand", "leftIndexFingerTip", "rightIndexFingerTip")
 
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # what Python makes of such bytes in a file's name
-_POSES = ("camera", *hand_poses("left"), *hand_poses("right"))
-_LEFT, _RIGHT = slice(1, 1 + len(HAND_JOINTS)), slice(1 + len(HAND_JOINTS), None)
+_POSES = ("camera", *of_hand("left"), *of_hand("right"))
+_POSES_WITH_SKELETON = (*_POSES, *(joint for joint in SKELETON if joint not in _POSES))
+_LEFT, _RIGHT = slice(1, 1 + len(HAND_JOINTS)), slice(1 + len(HAND_JOINTS), len(_POSES))
 _WHOLE_POSES = ("camera", "leftHand", "rightHand")  # whose rotation is kept
 _ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
 
@@ -63,14 +66,17 @@ class EgoDexLoader:
         dataset_name: part of every id, and `data_source` of every trajectory.
         actions: parts of an action; keys of `guide15.PARTS`.
         max_frame_mismatch: by how many frames video and poses may differ in length; both are cut to the shorter.
+        with_skeleton: whether trajectories have the key `skeleton`: 18 more joints are read for it.
     """
 
     dataset_path: str | tuple[str, ...]
     dataset_name: str
     actions: tuple[str, ...] = ("hands", "fingertips", "camera")
     max_frame_mismatch: int = 1
+    with_skeleton: bool = False
 
     about: ClassVar[About] = EGODEX
+    poses: ClassVar[frozenset[Poses]] = frozenset({"hands", "camera", "skeleton"})
     preload: ClassVar[tuple[str, ...]] = (__name__,)
 
     @classmethod
@@ -82,6 +88,7 @@ class EgoDexLoader:
             dataset_name=config.dataset.dataset_name,
             actions=tuple(config.output.actions),
             max_frame_mismatch=config.output.max_frame_mismatch,
+            with_skeleton="skeleton" in find_representation(config.output.action_representation).needs,
         )
 
     @property
@@ -146,10 +153,11 @@ class EgoDexLoader:
         frames = VideoFrames(files.open_mp4, str(episode.mp4))
         with files.open_hdf5() as file, open_annotation(file, hdf5_name, num_frames=len(frames)) as annotation:
             task, task_certain = choose_task(annotation, hdf5_name)
-            num_poses = annotation.num_poses(_POSES)
+            poses = _POSES_WITH_SKELETON if self.with_skeleton else _POSES
+            num_poses = annotation.num_poses(poses)
             num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
-            positions, transforms = _read_poses(annotation, num_frames)
-            return EgoDexTrajectory(
+            positions, transforms = _read_poses(annotation, poses, num_frames)
+            trajectory = EgoDexTrajectory(
                 frames=frames[:num_frames],
                 actions=positions[:, [_POSES.index(pose) for pose in guide15.poses(self.actions)]].reshape(
                     num_frames, -1
@@ -191,6 +199,9 @@ class EgoDexLoader:
                 annotated_type=annotation.text("type"),
                 annotator_version=annotation.number("annotator_version"),
             )
+        if self.with_skeleton:
+            trajectory["skeleton"] = positions[:, [poses.index(joint) for joint in SKELETON]]
+        return trajectory
 
     def _common_length(self, num_poses: int, num_video_frames: int, name: str) -> tuple[int, str | None]:
         """How many frames have both picture and pose, and what to say if some have not."""
@@ -203,13 +214,13 @@ class EgoDexLoader:
         return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
 
 
-def _read_poses(annotation: Annotation, num_frames: int) -> tuple[Poses, dict[str, Poses]]:
-    """Each pose, read once: (num_frames, len(_POSES), 3) positions in metres, (num_frames, 4, 4) of some by name.
+def _read_poses(annotation: Annotation, names: Sequence[str], num_frames: int) -> tuple[Array, dict[str, Array]]:
+    """Each pose, read once: (num_frames, len(names), 3) positions in metres, (num_frames, 4, 4) of some by name.
 
     Of the others the rotations, four times as much, are dropped at once.
     """
-    positions, transforms = np.empty((num_frames, len(_POSES), 3), np.float32), {}
-    for column, name in enumerate(_POSES):
+    positions, transforms = np.empty((num_frames, len(names), 3), np.float32), {}
+    for column, name in enumerate(names):
         pose = annotation.pose(name, num_frames)
         positions[:, column] = pose[:, :3, 3]
         if name in _WHOLE_POSES:

@@ -17,7 +17,8 @@ from dataset_reader import Dataset
 from numpy.typing import NDArray
 from output_folder import outcomes
 
-from dataset_upload.dataset_loaders.egodex.joints import CONFIDENCE_JOINTS, HAND_JOINTS
+from dataset_upload.actions.arkit import HAND_JOINTS
+from dataset_upload.dataset_loaders.egodex.loader import CONFIDENCE_JOINTS
 from dataset_upload.errors import Reason
 from dataset_upload.mini_egodex.part import make_mini_egodex
 from dataset_upload.video.encoding import write_mp4
