@@ -18,9 +18,9 @@ from dataset_reader import decode_all
 from drawn_egodex import MiniEgoDex
 from numpy.typing import NDArray
 
+from dataset_upload.actions.arkit import HAND_JOINTS
 from dataset_upload.actions.guide15 import PARTS
 from dataset_upload.dataset_loaders.egodex.archive import Episode
-from dataset_upload.actions.arkit import HAND_JOINTS
 from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader, EgoDexTrajectory
 from dataset_upload.errors import EpisodeError, Reason, UsageError
 from egodex_loader import get_egodex_iterator
