@@ -80,7 +80,7 @@ def time_worker(job: Job, loader: EgoDexLoader, folder: Path, text: str) -> Stop
         vector = text_encoder().encode(text)
     with watch.stage("make the records"):
         columns, joints = loader.about.columns, loader.about.hand_joints
-        example = Example(trajectory, indices, "clip.mp4", resize, vector)
+        example = Example(trajectory, indices, "clip.mp4", resize, vector, trajectory["actions"][indices])
         rows = make_rows(example, columns, schemas(columns, joints, use_video=True))
         for table, row in rows.items():
             write_flushed(folder / table, row.serialize())

@@ -42,7 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "summary": {"console", "ledger"},
     "engines": {"config", "console"},
     "dataset_loaders": {"actions", "config", "console", "selection", "storage", "video"},
-    "formats": {"config", "console", "dataset_folder", "engines", "language", "ledger", "quality", "storage", "video"},
+    "formats": {
+        *("actions", "config", "console", "dataset_folder", "engines", "language", "ledger", "quality"),
+        *("storage", "video"),
+    },
     "conversion": {"dataset_loaders", "formats"},
     "hub": {"config", "console", "dataset_folder", "formats", "storage"},
     "validation": {"console", "formats", "video"},

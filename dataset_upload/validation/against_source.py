@@ -6,8 +6,10 @@ Each rule of the converter is spelled out a second time, as docs/egodex.md state
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Any, BinaryIO
 
 import h5py
@@ -183,13 +185,12 @@ class Comparison:
         row, source = trajectory.row, trajectory.source
         rows = row["frame_indices"]
 
+        @cache
         def pose(name: str) -> Array:
             stored: Array = hdf5[f"transforms/{name}"][rows].astype(np.float32).astype(np.float64)
             return stored
 
-        columns = (name.rsplit("_", 1) for name in self._action_names)
-        actions = np.stack([pose(name)[:, "xyz".index(axis), 3] for name, axis in columns], axis=1)
-        self._positions.add(source, "actions", row["actions"], actions)
+        self._compare_actions(trajectory, hdf5, pose)
         camera = np.array(row["camera_to_world"], np.float64)
         self._positions.add(source, "camera_to_world", camera[:, :3, 3], pose("camera")[:, :3, 3])
         self._rotations.add(source, "camera_to_world", np.delete(camera, 3, 2), np.delete(pose("camera"), 3, 2))
@@ -205,6 +206,26 @@ class Comparison:
             columns_of = [unknown if each is None else each[rows].astype(np.float32) for each in stored]
             confidences = np.stack(columns_of, axis=1)
         self._confidences.add(source, "confidences", row["confidences"], confidences)
+
+    def _compare_actions(self, trajectory: StoredTrajectory, hdf5: h5py.File, pose: Callable[[str], Array]) -> None:
+        """Those columns that are an entry of a stored pose; what is computed of several poses is not compared."""
+        actions = np.array(trajectory.row["actions"], np.float64)
+        places: dict[int, Array] = {}
+        turns: dict[int, Array] = {}
+        for column, name in enumerate(self._action_names):
+            joint, _, entry = name.rpartition("_")
+            if f"transforms/{joint}" not in hdf5:
+                continue
+            if entry in ("x", "y", "z"):
+                places[column] = pose(joint)[:, "xyz".index(entry), 3]
+            elif re.fullmatch("r[012][012]", entry):
+                row, axis = int(entry[1]), int(entry[2])
+                is_turned = self._settings.get("wrist_axes") == "canonical" and joint == "rightHand" and axis != 1
+                turns[column] = pose(joint)[:, row, axis] * (-1 if is_turned else 1)
+        for quantity, expected in ((self._positions, places), (self._rotations, turns)):
+            if expected:
+                stored = np.stack(list(expected.values()), axis=1)
+                quantity.add(trajectory.source, "actions", actions[:, list(expected)], stored)
 
     def _compare_texts(self, trajectory: StoredTrajectory, hdf5: h5py.File) -> None:
         expected: dict[str, Any] = {column: _text(hdf5, attribute) for column, attribute in _TEXTS.items()}

@@ -18,6 +18,8 @@ _TAGS = ("reward-model", "video")  # of every RFM dataset, behind those of its s
 
 _OF_EVERY_SOURCE = frozenset(field.name for field in main_fields(()))
 _WORLD_METRES = "metres in the recording's world frame"
+_ARKIT_METRES = f"{_WORLD_METRES} (ARKit's: y up, its own origin)"
+_MOST_NAMES = 60  # that are written out
 
 # Columns that only some tables have, by the one that they are explained behind.
 _ONLY_SOMETIMES = {
@@ -119,8 +121,7 @@ def _columns(descriptions: Sequence[Description]) -> str:
     fields = main_fields(first)
     declared = {column.name for columns in sources for column in columns}
     texts = {
-        "action_names": _names(descriptions, "action_names"),
-        "actions": "; ".join(_unique(about.actions or _WORLD_METRES for about in _abouts(descriptions))),
+        "actions": _actions(descriptions),
         "new_columns": ", ".join(name for name in NEW_IN_VERSION_2 if name in declared or name in _OF_EVERY_SOURCE),
     }
     all_have_hands = all(description["hand_joints"] for description in descriptions)
@@ -141,6 +142,24 @@ def _columns(descriptions: Sequence[Description]) -> str:
     return "\n".join(lines)
 
 
+def _actions(descriptions: Sequence[Description]) -> str:
+    """What the numbers of an action are, and their names: dataset by dataset where they differ in what they are."""
+    meanings = [_meaning_of_actions(description) for description in descriptions] or [_ARKIT_METRES]
+    if len(set(meanings)) == 1:
+        return f"{meanings[0]}: {_names(descriptions, 'action_names')}"
+    return "; ".join(
+        f"in `{description['dataset_name']}`: {meaning}: {_written(description['action_names'])}"
+        for description, meaning in zip(descriptions, meanings, strict=True)
+    )
+
+
+def _meaning_of_actions(description: Description) -> str:
+    if description.get("action_frame"):
+        name, rotation = description["settings"].get("action_representation"), description["action_rotation"]
+        return f"`{name}`, frame: {description['action_frame']}; rotation: {rotation}"
+    return dataset_info.about(description).actions or (_ARKIT_METRES if description["hand_joints"] else _WORLD_METRES)
+
+
 def _column_row(names: Sequence[str], meaning: str, where: Sequence[str]) -> str:
     return f"| {', '.join(names)} | {meaning}{f' (in {_listed(where)} only)' if where else ''} |"
 
@@ -149,11 +168,17 @@ def _names(descriptions: Sequence[Description], key: str) -> str:
     """The names under a key of `conversion.json`: once if all datasets agree, else dataset by dataset."""
     datasets: dict[str, list[str]] = {}
     for description in descriptions:
-        names = ", ".join(f"`{name}`" for name in description[key])
+        names = _written(description[key])
         datasets.setdefault(names, []).append(f"`{description['dataset_name']}`")
     if len(datasets) < 2:
         return "".join(datasets)
     return "; ".join(f"in {', '.join(owners)}: {names}" for names, owners in datasets.items())
+
+
+def _written(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMES:
+        return f"`{names[0]}` … `{names[-1]}`, {len(names)}, all in conversion.json"
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _citations(abouts: Sequence[About]) -> str:

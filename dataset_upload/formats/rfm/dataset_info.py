@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from dataset_upload import __version__
 from dataset_upload.about import About, Column, ColumnType
+from dataset_upload.actions import Representation
 from dataset_upload.formats.rfm.layout import CONVERSION
 from dataset_upload.formats.rfm.schema import VERSION
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Ledger
@@ -33,13 +34,16 @@ def describe(
 
     Args:
         name: the dataset's.
-        source: `loader`, the loader's name; `settings`, what decides the bytes of rows; `action_names`.
+        source: `loader`, the loader's name; `settings`, what decides the bytes of rows; `representation`, of actions.
         about: what the loader declares.
         ledger: what was done, skipped, failed.
         rows_digest: the fingerprint of what was done.
         action_statistics: of each action column.
     """
     done = list(ledger.with_status(DONE))
+    actions: Representation = source["representation"]
+    # Of actions that the loader gives, `about` tells what they are.
+    meaning = {"action_frame": actions.action_frame, "action_rotation": actions.rotation} if actions.needs else {}
     return {
         "dataset_name": name,
         "format": "rfm",
@@ -59,7 +63,8 @@ def describe(
         },
         "rows": rows_digest,
         "clip_cpus": sorted({entry.clip_cpu for entry in done if entry.clip_cpu is not None}),
-        "action_names": list(source["action_names"]),
+        "action_names": list(actions.action_names),
+        **meaning,
         "action_statistics": action_statistics,
         "hand_joints": list(about.hand_joints),
         "about": about_as_json(about),
@@ -130,6 +135,8 @@ _READ = {
     "bytes": {"source": int, "clips": int},
     "rows": str,
     "action_names": [str],
+    "action_frame": str,
+    "action_rotation": str,
     "action_statistics": dict,
     "hand_joints": [str],
     "loader": str,

@@ -13,6 +13,7 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from dataset_upload.about import About
+from dataset_upload.actions import find_representation
 from dataset_upload.config import OutputConfig
 from dataset_upload.formats import WantedFrames
 from dataset_upload.formats.rfm.layout import clip_path
@@ -52,7 +53,12 @@ class RfmEncoder:
         return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
 
     def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
-        """Write clip and records, durably, under temporary names. Raises OSError where they cannot be written."""
+        """Write clip and records, durably, under temporary names.
+
+        Raises:
+            EpisodeError: the trajectory lacks a pose that its actions are made of.
+            OSError: something cannot be written.
+        """
         if self.incoming is not None:
             return self._encode(job, trajectory, wanted, self.incoming)
         with TemporaryDirectory(prefix="dataset_upload-") as folder:
@@ -60,6 +66,8 @@ class RfmEncoder:
 
     def _encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames, folder: Path) -> Piece:
         indices, resize, frames = wanted
+        representation = find_representation(self.output.action_representation, wrist_axes=self.output.wrist_axes)
+        actions = representation.at_each_frame(trajectory, indices)
         path = clip_path(job.number, use_video=self.output.use_video)
         clip = folder / Path(path).name
         shutil.rmtree(clip, ignore_errors=True)  # what a worker that died at this episode has left
@@ -72,7 +80,7 @@ class RfmEncoder:
         content = read_media(clip, flush=self.incoming is not None)
         num_bytes, sha256 = size_and_sha256(content)
 
-        example = Example(trajectory, indices, names, resize, text_encoder().encode(trajectory["task"]))
+        example = Example(trajectory, indices, names, resize, text_encoder().encode(trajectory["task"]), actions)
         declared = self.about.columns
         tables = schemas(declared, self.about.hand_joints, use_video=self.output.use_video)
         rows = make_rows(example, declared, tables)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_upload.about import About
+from dataset_upload.actions import find_representation
 from dataset_upload.config import GenerateConfig, HubConfig
 from dataset_upload.console.options import result_settings
 from dataset_upload.formats import Format
@@ -53,10 +54,11 @@ class RfmFormat(Format):
         """Open a dataset to write into."""
         from dataset_upload.formats.rfm.writer import RfmWriter
 
+        output = config.output
         source = {
             "loader": config.dataset.loader,
-            "settings": result_settings(config.output),
-            "action_names": action_names,
+            "settings": result_settings(output),
+            "representation": find_representation(output.action_representation, action_names, output.wrist_axes),
         }
         return RfmWriter(folder, config.output, about, source)
 

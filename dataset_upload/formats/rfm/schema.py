@@ -58,6 +58,7 @@ class Example:
         frames: the clip's path, or those of its JPEGs, in the output folder.
         resize: what was done to its frames.
         lang_vector: (384,) of the task.
+        actions: (n, D) of the clip's frames.
     """
 
     trajectory: Trajectory
@@ -65,6 +66,7 @@ class Example:
     frames: str | list[str]
     resize: Resize
     lang_vector: NDArray[np.float32]
+    actions: NDArray[np.float32]
 
 
 class Field(NamedTuple):
@@ -208,13 +210,7 @@ _FIELDS = [
     Field("is_robot", pa.bool_(), _FIXED, _whole("is_robot"), _FREE),
     Field("quality_label", pa.string(), _FIXED, _whole("quality_label"), _FREE),
     Field("partial_success", pa.float32(), _FIXED, _whole("partial_success"), _FREE),
-    Field(
-        "actions",
-        _matrix,
-        "(T, D) metres in the recording's world frame (ARKit's: y up, its own origin): {action_names}",
-        _at_clip_frames("actions"),
-        "(T, D) {actions}: {action_names}",
-    ),
+    Field("actions", _matrix, "(T, D) {actions}", lambda example: example.actions),
     Field(
         "confidences",
         _matrix,
