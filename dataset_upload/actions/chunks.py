@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def to_chunk(
 
     Raises:
         IndexError: the episode has no such step.
-        ValueError: the horizon is below 1, or cameras and actions differ in number.
+        ValueError: as `express`; or the horizon is below 1, or cameras and actions differ in number.
         UsageError: this representation's actions cannot be expressed in this frame, or not without cameras.
     """
     if not 0 <= start < len(actions):
@@ -63,6 +63,8 @@ def to_chunk(
     if camera_to_world is not None and len(camera_to_world) != len(actions):
         raise ValueError(f"{len(camera_to_world)} camera poses for {len(actions)} actions")
     steps = np.arange(start, start + horizon)
+    if ending not in get_args(ChunkEnding):
+        raise ValueError(f"ending {ending!r} is none of {', '.join(get_args(ChunkEnding))}")
     if ending == "cut":
         steps = steps[steps < len(actions)]
     is_pad = steps >= len(actions)
@@ -85,17 +87,20 @@ def express(
             stored in the world; None where none is needed.
 
     Raises:
-        ValueError: the actions have another number of columns than the representation.
+        ValueError: there is no such frame, or the actions have another number of columns than the representation.
         UsageError: as `to_chunk`.
     """
     if actions.shape[-1] != len(representation.action_names):
         expected = f"{len(representation.action_names)} columns of {representation.name}"
         raise ValueError(f"actions of shape {actions.shape}, not with the {expected}")
-    is_there = frame in ("stored", representation.stored_in)
-    if (is_there and representation.stored_in != "camera") or frame == "stored":
+    if frame not in get_args(ChunkFrame):
+        raise ValueError(f"frame {frame!r} is none of {', '.join(get_args(ChunkFrame))}")
+    if frame == "stored":
         return actions
     if representation.stored_in == "none" or not representation.action_parts:
         raise UsageError(f"actions of {representation.name} have no {frame} to be expressed in; take `stored`", "frame")
+    if frame == representation.stored_in == "world":
+        return actions
     if camera_to_world is None:
         raise UsageError(f"{frame} needs camera poses for actions of {representation.name}", "frame")
     cameras = camera_to_world.astype(np.float64)

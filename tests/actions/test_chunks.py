@@ -138,6 +138,12 @@ def test_a_horizon_of_nothing_is_refused() -> None:
         chunk("egodex48", horizon=0)
 
 
+@pytest.mark.parametrize("options", [{"frame": "wrist"}, {"ending": "wrap"}])
+def test_another_frame_or_ending_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is none of"):
+        chunk("egodex48", **options)
+
+
 def test_cameras_of_another_episode_are_refused() -> None:
     with pytest.raises(ValueError, match="7 camera poses for 8 actions"):
         chunk("egodex48", cameras=CAMERAS[:-1])
@@ -157,6 +163,7 @@ def test_columns_of_another_representation_are_refused() -> None:
 def test_a_robot_s_joint_angles_are_in_no_frame() -> None:
     robot = find_representation("guide15", ("joint_1", "joint_2", "gripper"))
     angles = np.zeros((4, 3), np.float32)
-    with pytest.raises(UsageError, match="take `stored`"):
-        to_chunk(robot, angles, CAMERAS[:4], 0, 2)
+    for frame in ("camera", "world"):
+        with pytest.raises(UsageError, match="take `stored`"):
+            to_chunk(robot, angles, CAMERAS[:4], 0, 2, frame=frame)
     assert to_chunk(robot, angles, None, 0, 2, frame="stored").actions.shape == (2, 3)

@@ -178,6 +178,13 @@ def test_a_trajectory_says_whose_it_is(source: Source) -> None:
     assert trajectory["data_source"] == "some" and trajectory["task"]
 
 
+def test_a_loader_says_which_poses_there_may_be(source: Source) -> None:
+    loader = source.loader()
+    trajectory = source.load(loader)
+    for poses, key in (("hands", "hands"), ("camera", "camera_to_world"), ("skeleton", "skeleton")):
+        assert key not in trajectory or poses in loader.poses
+
+
 def test_hands_have_the_joints_that_were_declared(source: Source) -> None:
     loader = source.loader()
     hands = source.load(loader).get("hands")
