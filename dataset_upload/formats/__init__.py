@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from dataset_upload.video.geometry import Resize
 
 # Where each format's class is, by what `output.format` calls it.
-FORMATS = {"rfm": "dataset_upload.formats.rfm.format:RfmFormat"}
+FORMATS = {
+    "rfm": "dataset_upload.formats.rfm.format:RfmFormat",
+    "lerobot": "dataset_upload.formats.lerobot.format:LerobotFormat",
+}
 
 
 class WantedFrames(NamedTuple):
@@ -51,8 +54,11 @@ class WantedFrames(NamedTuple):
 class Encoder(Protocol):
     """What a worker does of a format. Picklable: each worker process uses a copy."""
 
-    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
-        """Which of a trajectory's frames are wanted, ascending."""
+    def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
+        """Which of a trajectory's frames are wanted, ascending; `fps` is its frame rate, 0 if unknown.
+
+        Raises EpisodeError: frames as they are wanted cannot be had of such a trajectory.
+        """
 
     def plan_resize(self, source: tuple[int, int]) -> Resize:
         """What is to be done to frames of this (width, height)."""

@@ -44,7 +44,7 @@ class RfmEncoder:
     about: About
     incoming: Path | None
 
-    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
+    def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
         """Which of a trajectory's frames the clip holds."""
         return sample_indices(num_frames, self.output.max_frames)
 
