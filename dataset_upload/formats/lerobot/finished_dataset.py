@@ -95,7 +95,8 @@ class LerobotTrajectory(StoredTrajectory):
     @property
     def intrinsics(self) -> Array:
         """(3, 3) camera matrix, pixels of the stored frames."""
-        return self._array(INTRINSICS, (-1, 3, 3), super().intrinsics[None])[0]
+        known: Array = self._array(INTRINSICS, (-1, 3, 3), super().intrinsics[None])[0]
+        return known
 
     @property
     def hands(self) -> Array:

@@ -71,6 +71,10 @@ class LerobotFormat(Format):
         }
         return LerobotWriter(folder, config.lerobot, about, source)
 
+    def loading(self, folder: Path) -> str:
+        """The line of Python that loads a finished dataset."""
+        return f'lerobot.datasets.lerobot_dataset.LeRobotDataset("OWNER/NAME", root="{folder}")'
+
     def withdraw(self, folder: Path) -> None:
         """Take away what readers look for first."""
         (folder / INFO).unlink(missing_ok=True)
@@ -101,4 +105,4 @@ class LerobotFormat(Format):
         """What of a finished dataset belongs on the Hub. Raises UsageError."""
         from dataset_upload.formats.lerobot.push_plan import plan_push
 
-        return plan_push(folder)
+        return plan_push(folder, options)

@@ -26,10 +26,11 @@ from pathlib import Path
 
 from dataset_upload.config import LerobotVersion
 from dataset_upload.dataset_folder import WORK
+from dataset_upload.formats import LEROBOT_INFO
 
 CARD = "README.md"
 CONVERSION = "meta/conversion.json"
-INFO = "meta/info.json"
+INFO = LEROBOT_INFO
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"
 SWAP, NEW = f"{WORK}/swap", f"{WORK}/new"

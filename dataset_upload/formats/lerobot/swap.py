@@ -70,6 +70,9 @@ def finish_swap(folder: Path) -> None:
         path = folder / name
         if path.exists() and path.stat().st_mtime_ns == mtime_ns:  # and not one that came later
             path.unlink()
+    for place in [*_folders_in(folder / WORK / "waiting")][::-1]:
+        if not any(place.iterdir()):
+            place.rmdir()
     swap.rename(swapped)
     shutil.rmtree(swapped)
 

@@ -27,6 +27,7 @@ from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, Entry, Ledger
+from dataset_upload.storage.placing import Placing
 from dataset_upload.storage.whole_file import write_flushed, write_whole
 
 _MANY_FILES = 50_000  # that file systems and loaders begin to suffer from
@@ -131,6 +132,7 @@ class LerobotWriter(DatasetWriter):
         write_flushed(new / CONVERSION, description.text(self._describe(ledger, digest, sizes)).encode())
         begin_swap(self.folder, [*files, CONVERSION], pieces)
         finish_swap(self.folder)
+        self.placing = Placing(self.folder)  # which knows nothing of folders that are gone
 
     def _describe(self, ledger: Ledger, digest: str, sizes: dict[str, int]) -> dict[str, Any]:
         return descriptions.describe(
