@@ -19,7 +19,7 @@ from dataset_upload.formats.lerobot.episode_stats import NAMES, united
 from dataset_upload.formats.lerobot.exact_statistics import Batch, exact_statistics
 from dataset_upload.formats.lerobot.features import INDICES, Feature, as_numbers, schema_of_episode, schema_of_frames
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
-from dataset_upload.formats.lerobot.layout import CAMERA, NEW, Layout
+from dataset_upload.formats.lerobot.layout import CAMERA, MODALITY, NEW, Layout
 from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 
@@ -37,6 +37,7 @@ class Build:
         declared: what its loader says of episodes.
         fps: of its videos.
         robot_type: for info.json.
+        modality: what modality.json says, which v2.1 has.
         stored: the episodes that are in files: the target's own, or another dataset's of other layout.
         waiting: the pieces that wait; they count more than what is stored. None: there are none.
     """
@@ -47,6 +48,7 @@ class Build:
     declared: Sequence[Column]
     fps: int
     robot_type: str
+    modality: dict[str, Any]
     stored: StoredEpisodes
     waiting: WaitingPieces | None
 
@@ -185,6 +187,7 @@ class Build:
         metadata.write_tasks(root, tasks, self.layout)
         if not self.layout.is_packed:
             metadata.write_episode_lines(root, list(map(self._new_or_old, tables)), self.features)
+            metadata.write_json(root / MODALITY, self.modality)
         metadata.write_info(
             root,
             self.layout,

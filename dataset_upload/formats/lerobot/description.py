@@ -9,7 +9,7 @@ from typing import Any
 from dataset_upload.formats.description import READ, is_like
 from dataset_upload.formats.lerobot.layout import CONVERSION
 
-_READ = {**READ, "settings": {"version": str, "fps": int}, "files": dict}
+_READ = {**READ, "settings": {"version": str, "fps": int}, "files": dict, "state_names": [str]}
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from dataset_upload.about import About
-from dataset_upload.actions import Representation, find_representation
+from dataset_upload.actions import find_representation
 from dataset_upload.config import LerobotConfig, OutputConfig
 from dataset_upload.errors import EpisodeError, Reason
 from dataset_upload.formats import WantedFrames
@@ -83,8 +83,12 @@ class LerobotEncoder:
         flush_media(clip)
         num_bytes, digest = _facts(clip)
 
-        representation: Representation = find_representation("guide15", trajectory["action_names"])
-        features = frame_features(representation.names, self.about.hand_joints, hands=self.lerobot.hands)
+        representation = find_representation(
+            self.output.action_representation, trajectory["action_names"], self.output.wrist_axes
+        )
+        features = frame_features(
+            representation.names, representation.action_names, self.about.hand_joints, hands=self.lerobot.hands
+        )
         values = frame_values(
             trajectory,
             indices,

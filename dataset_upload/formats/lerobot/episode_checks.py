@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from dataset_upload.actions import Representation, find_representation
+from dataset_upload.actions import Representation
 from dataset_upload.formats.lerobot.episode_stats import number_stats, of_episode
 from dataset_upload.formats.lerobot.features import ACTION, CONFIDENCE, INTRINSICS, POSE, STATE, UNKNOWN
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset, LerobotTrajectory
@@ -60,10 +60,7 @@ def numbers_finite(case: Case) -> Iterator[str]:
 
 def actions_follow(case: Case) -> Iterator[str]:
     """The action of a frame is the state of the next one, the last repeated, where the representation says so."""
-    settings = case.dataset.description["settings"]
-    names = case.dataset.description["action_names"]
-    kind = type(find_representation(settings["action_representation"], names))
-    if kind.action is not Representation.action:
+    if type(case.dataset.representation).action is not Representation.action:
         return
     columns = case.trajectory.columns
     states, actions = columns[STATE], columns[ACTION]

@@ -52,15 +52,17 @@ class Feature:
         return {"dtype": self.dtype, "shape": [self.num_columns], "names": names}
 
 
-def frame_features(action_names: Sequence[str], hand_joints: Sequence[str], *, hands: bool) -> list[Feature]:
+def frame_features(
+    state_names: Sequence[str], action_names: Sequence[str], hand_joints: Sequence[str], *, hands: bool
+) -> list[Feature]:
     """The features of frames, but for the video.
 
     Args:
-        action_names: of the numbers of a state or an action.
+        state_names, action_names: of the numbers of a state, and of an action.
         hand_joints: the points of a hand; none where trajectories have neither hands nor camera.
         hands: whether to keep all their positions.
     """
-    features = [Feature(STATE, "float32", tuple(action_names)), Feature(ACTION, "float32", tuple(action_names))]
+    features = [Feature(STATE, "float32", tuple(state_names)), Feature(ACTION, "float32", tuple(action_names))]
     if hand_joints:
         pose = tuple(f"camera_to_world_{row}{column}" for row in range(4) for column in range(4))
         features += [

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataset_upload.actions import Representation, find_representation
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.lerobot import description
 from dataset_upload.formats.lerobot.features import (
@@ -142,7 +143,16 @@ class LerobotDataset(FinishedDataset):
     def features(self) -> list[Feature]:
         """The features of frames, but for the video, that it must have."""
         about = self.description
-        return frame_features(about["action_names"], about["hand_joints"], hands=about["settings"]["hands"])
+        return frame_features(
+            about["state_names"], about["action_names"], about["hand_joints"], hands=about["settings"]["hands"]
+        )
+
+    @property
+    def representation(self) -> Representation:
+        """What states and actions consist of."""
+        settings = self.description["settings"]
+        names = self.description["state_names"]
+        return find_representation(settings["action_representation"], names, settings["wrist_axes"])
 
     @cached_property
     def episodes(self) -> StoredEpisodes:

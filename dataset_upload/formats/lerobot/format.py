@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from dataset_upload.formats.lerobot.writer import LerobotWriter
 
 # What of the section `output` decides bytes of this format, too.
-_OUTPUT = ("frame_size", "shortest_edge_size", "resize", "actions", "max_frame_mismatch")
+_OUTPUT = (
+    "frame_size",
+    "shortest_edge_size",
+    "resize",
+    "actions",
+    "action_representation",
+    "wrist_axes",
+    "max_frame_mismatch",
+)
 
 
 class LerobotFormat(Format):
@@ -57,19 +65,19 @@ class LerobotFormat(Format):
         from dataset_upload.actions import find_representation
         from dataset_upload.formats.lerobot.writer import LerobotWriter
 
-        representation = find_representation("guide15", action_names)
+        output = config.output
+        representation = find_representation(output.action_representation, action_names, output.wrist_axes)
         source = {
             "loader": config.dataset.loader,
             "settings": {
-                **{name: getattr(config.output, name) for name in _OUTPUT},
+                **{name: getattr(output, name) for name in _OUTPUT},
                 **result_settings(config.lerobot),
-                "action_representation": representation.name,
                 "max_frames": -1,
                 "use_video": True,
             },
-            "action_names": representation.names,
+            "action_names": representation.action_names,
         }
-        return LerobotWriter(folder, config.lerobot, about, source)
+        return LerobotWriter(folder, config.lerobot, about, source, representation)
 
     def loading(self, folder: Path) -> str:
         """The line of Python that loads a finished dataset."""

@@ -33,6 +33,7 @@ CONVERSION = "meta/conversion.json"
 INFO = LEROBOT_INFO
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"
+MODALITY = "meta/modality.json"
 SWAP, NEW = f"{WORK}/swap", f"{WORK}/new"
 
 CAMERA = "observation.images.ego"

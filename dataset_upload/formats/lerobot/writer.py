@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from dataset_upload.about import About
+from dataset_upload.actions import Representation
 from dataset_upload.config import LerobotConfig
 from dataset_upload.console.logs import logger
 from dataset_upload.errors import StoppedError
@@ -22,6 +23,7 @@ from dataset_upload.formats.lerobot import card, description
 from dataset_upload.formats.lerobot.build import Build
 from dataset_upload.formats.lerobot.features import frame_features
 from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, NEW, waiting_path
+from dataset_upload.formats.lerobot.modality import modality
 from dataset_upload.formats.lerobot.packed_video import DamagedVideoError
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
@@ -40,17 +42,27 @@ class LerobotWriter(DatasetWriter):
         folder: `<output_dir>/<name>`, locked by this run.
         lerobot: how the dataset looks.
         about: what the loader declares.
-        source: what meta/conversion.json says of where episodes come from and how they were made; `action_names` are
-            those of the states.
+        source: what meta/conversion.json says of where episodes come from and how they were made.
+        representation: what states and actions consist of.
     """
 
-    def __init__(self, folder: Path, lerobot: LerobotConfig, about: About, source: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lerobot: LerobotConfig,
+        about: About,
+        source: dict[str, Any],
+        representation: Representation,
+    ) -> None:
         super().__init__(folder)
         self._lerobot = lerobot
         self._about = about
         self._source = source
         self._layout = LAYOUTS[lerobot.version]
-        self._features = frame_features(source["action_names"], about.hand_joints, hands=lerobot.hands)
+        self._representation = representation
+        self._features = frame_features(
+            representation.names, representation.action_names, about.hand_joints, hands=lerobot.hands
+        )
 
     def place(self, job: Job, piece: Piece) -> None:
         """Move a finished piece to where it waits for the next build."""
@@ -120,6 +132,7 @@ class LerobotWriter(DatasetWriter):
             self._about.columns,
             self._lerobot.fps,
             "human_hands" if self._about.hand_joints else "unknown",
+            modality(self._representation),
             self._episodes(),
             waiting,
         )
@@ -142,5 +155,5 @@ class LerobotWriter(DatasetWriter):
             about=self._about,
             ledger=ledger,
             rows_digest=digest,
-            own={"files": sizes},
+            own={"state_names": list(self._representation.names), "files": sizes},
         )
