@@ -12,16 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_upload.about import Column
+from dataset_upload.about import About, Column
 from dataset_upload.console.progress import progress
-from dataset_upload.formats.lerobot import metadata
+from dataset_upload.formats.lerobot import description, metadata
 from dataset_upload.formats.lerobot.episode_stats import NAMES, united
 from dataset_upload.formats.lerobot.exact_statistics import Batch, exact_statistics
 from dataset_upload.formats.lerobot.features import INDICES, Feature, as_numbers, schema_of_episode, schema_of_frames
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
-from dataset_upload.formats.lerobot.layout import CAMERA, MODALITY, NEW, Layout
+from dataset_upload.formats.lerobot.layout import CAMERA, CONVERSION, MODALITY, NEW, Layout
 from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
+from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
 
 _ROWS_AT_ONCE = 16_384  # that statistics are made of: some 20 MB
 
@@ -207,6 +208,29 @@ class Build:
         for path in files:
             for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
                 yield {name: as_numbers(batch[name]) for name in batch.schema.names}
+
+
+def finish_build(
+    folder: Path, files: Sequence[str], describe: Callable[[dict[str, int]], dict[str, Any]], pieces: Sequence[Path]
+) -> None:
+    """Put what a build has written into its place.
+
+    Args:
+        folder: the target of the build.
+        files: as `Build.run` returned them.
+        describe: gives what meta/conversion.json says, of the sizes of all files.
+        pieces: files that are of no use any more then.
+    """
+    new = folder / NEW
+    sizes = {name: ((new if (new / name).exists() else folder) / name).stat().st_size for name in files}
+    (new / CONVERSION).write_text(description.text(describe(sizes)), encoding="utf-8")
+    begin_swap(folder, [*files, CONVERSION], pieces)
+    finish_swap(folder)
+
+
+def robot_type(about: About) -> str:
+    """Of what moves in the episodes of a source."""
+    return "human_hands" if about.hand_joints else "unknown"
 
 
 def _pixel_stats(tables: Iterable[Path]) -> Iterator[dict[str, Any]]:

@@ -104,7 +104,9 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
         OSError: a file cannot be read or written.
     """
     clock, stream = Fraction(1, reader.fps * TICKS), None
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    # The bit rate that the first clip's file tells of is not that of all.
+    options = {"movflags": "+faststart", "write_btrt": "0"}
+    with av.open(str(path), "w", format="mp4", options=options) as container:
         number, kind = 0, None
         for clip in clips:
             source = reader.open(clip)

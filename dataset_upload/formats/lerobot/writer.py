@@ -20,17 +20,17 @@ from dataset_upload.errors import StoppedError
 from dataset_upload.formats import DatasetWriter
 from dataset_upload.formats import description as descriptions
 from dataset_upload.formats.lerobot import card, description
-from dataset_upload.formats.lerobot.build import Build
+from dataset_upload.formats.lerobot.build import Build, finish_build, robot_type
 from dataset_upload.formats.lerobot.features import frame_features
-from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, NEW, waiting_path
+from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, waiting_path
 from dataset_upload.formats.lerobot.modality import modality
 from dataset_upload.formats.lerobot.packed_video import DamagedVideoError
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
-from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
+from dataset_upload.formats.lerobot.swap import finish_swap
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, Entry, Ledger
 from dataset_upload.storage.placing import Placing
-from dataset_upload.storage.whole_file import write_flushed, write_whole
+from dataset_upload.storage.whole_file import write_whole
 
 _MANY_FILES = 50_000  # that file systems and loaders begin to suffer from
 
@@ -131,7 +131,7 @@ class LerobotWriter(DatasetWriter):
             self._features,
             self._about.columns,
             self._lerobot.fps,
-            "human_hands" if self._about.hand_joints else "unknown",
+            robot_type(self._about),
             modality(self._representation),
             self._episodes(),
             waiting,
@@ -140,11 +140,7 @@ class LerobotWriter(DatasetWriter):
             files = build.run([(key, number) for number, key in done])
         except (DamagedVideoError, pa.ArrowException) as error:
             raise StoppedError(f"{self.folder} cannot be finished: {error}") from error
-        new = self.folder / NEW
-        sizes = {name: ((new if (new / name).exists() else self.folder) / name).stat().st_size for name in files}
-        write_flushed(new / CONVERSION, description.text(self._describe(ledger, digest, sizes)).encode())
-        begin_swap(self.folder, [*files, CONVERSION], pieces)
-        finish_swap(self.folder)
+        finish_build(self.folder, files, lambda sizes: self._describe(ledger, digest, sizes), pieces)
         self.placing = Placing(self.folder)  # which knows nothing of folders that are gone
 
     def _describe(self, ledger: Ledger, digest: str, sizes: dict[str, int]) -> dict[str, Any]:
