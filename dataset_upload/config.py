@@ -251,7 +251,7 @@ def check_lerobot(config: GenerateConfig) -> None:
             raise UsageError(f"--output.{name}: has no use with --output.format=lerobot; {instead}")
     for name in ("packed", "viewer_video"):
         if getattr(config.hub, name):
-            raise UsageError(f"--hub.{name}: has no use with --output.format=lerobot, whose videos are packed already")
+            raise UsageError(f"--hub.{name}: has no use with --output.format=lerobot; its videos are packed already")
 
 
 def check_hub_options(options: HubConfig) -> None:
