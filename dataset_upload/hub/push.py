@@ -354,7 +354,7 @@ def _datasets(folder: Path) -> list[Path]:
     candidates = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
     found = [path for path in candidates if _is_described(path)]
     if not found:
-        raise UsageError(f"{folder} holds no finished dataset (no NAME/conversion.json); convert one first")
+        raise UsageError(f"{folder} holds no finished dataset; convert one first")
     for path in candidates:
         if path not in found and (path / LEDGER).exists():
             logger.warning(f"Warning: {path} is left out: its conversion is not finished")

@@ -218,7 +218,7 @@ def finish_build(
     Args:
         folder: the target of the build.
         files: as `Build.run` returned them.
-        describe: gives what meta/conversion.json says, of the sizes of all files.
+        describe: gives what meta/provenance.json says, of the sizes of all files.
         pieces: files that are of no use any more then.
     """
     new = folder / NEW

@@ -35,7 +35,7 @@ def files_there(dataset: LerobotDataset) -> Iterator[str]:
     for top in _FOLDERS:
         for path in sorted((dataset.folder / top).rglob("*")):
             name = path.relative_to(dataset.folder).as_posix()
-            if path.is_file() and name not in sizes and name != "meta/conversion.json":
+            if path.is_file() and name not in sizes and name != "meta/provenance.json":
                 yield f"{name} belongs to no episode"
 
 

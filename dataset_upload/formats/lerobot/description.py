@@ -1,4 +1,4 @@
-"""meta/conversion.json: how a dataset was made, of what, and which files make it up."""
+"""meta/provenance.json: how a dataset was made, of what, and which files make it up."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class LerobotDataset(FinishedDataset):
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What meta/conversion.json says. Raises OSError where there is none that can be read."""
+        """What meta/provenance.json says. Raises OSError where there is none that can be read."""
         found = description.read(self.folder)
         if found is None:
             raise FileNotFoundError(2, "missing or damaged", str(self.folder / CONVERSION))

@@ -88,7 +88,7 @@ class LerobotFormat(Format):
         (folder / INFO).unlink(missing_ok=True)
 
     def recognises(self, folder: Path) -> bool:
-        """Whether a folder has a meta/conversion.json of ours, or a meta/info.json."""
+        """Whether a folder has a meta/provenance.json of ours, or a meta/info.json."""
         return (folder / CONVERSION).is_file() or (folder / INFO).is_file()
 
     def open(self, folder: Path) -> LerobotDataset:

@@ -1,7 +1,7 @@
 """Where everything of a LeRobot dataset lies, in its folder as in its repo on the Hub, whose root that folder is.
 
 README.md                                         the card
-meta/conversion.json                              how it was made
+meta/provenance.json                              how it was made
 meta/info.json                                    features, counts, where the files lie
 meta/stats.json                                   statistics of every feature
 data/chunk-000/file-000.parquet                   a row a frame, a row group an episode
@@ -29,7 +29,7 @@ from dataset_upload.dataset_folder import WORK
 from dataset_upload.formats import LEROBOT_INFO
 
 CARD = "README.md"
-CONVERSION = "meta/conversion.json"
+CONVERSION = "meta/provenance.json"
 INFO = LEROBOT_INFO
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"

@@ -42,7 +42,7 @@ class LerobotWriter(DatasetWriter):
         folder: `<output_dir>/<name>`, locked by this run.
         lerobot: how the dataset looks.
         about: what the loader declares.
-        source: what meta/conversion.json says of where episodes come from and how they were made.
+        source: what meta/provenance.json says of where episodes come from and how they were made.
         representation: what states and actions consist of.
     """
 
@@ -107,7 +107,7 @@ class LerobotWriter(DatasetWriter):
         return {name for name, expected in sizes.items() if size(name) != expected}
 
     def finish(self, ledger: Ledger) -> None:
-        """Bring files, meta/conversion.json and card up to what the ledger says."""
+        """Bring files, meta/provenance.json and card up to what the ledger says."""
         finish_swap(self.folder)
         waiting, digest = WaitingPieces(self.folder), ledger.rows_digest()
         stored = description.read(self.folder)
