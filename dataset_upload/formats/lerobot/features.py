@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataset_upload.about import Column
+from dataset_upload.formats.declared_columns import DECLARED_TYPES
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.geometry import Resize
 
@@ -155,13 +156,6 @@ def as_numbers(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     return numbers.reshape(len(array), -1)
 
 
-_DECLARED = {
-    "bool": pa.bool_(),
-    "int32": pa.int32(),
-    "float64": pa.float64(),
-    "string": pa.string(),
-    "list<string>": pa.list_(pa.string()),
-}
 _EPISODE_FIELDS = [
     ("length", pa.int64()),
     ("source", pa.string()),
@@ -178,7 +172,7 @@ def schema_of_episode(declared: Sequence[Column], features: Sequence[Feature]) -
     """What a worker knows of an episode: a row of this."""
     from dataset_upload.formats.lerobot.episode_stats import stats_fields
 
-    of_loader = [(column.name, _DECLARED[column.type]) for column in declared]
+    of_loader = [(column.name, DECLARED_TYPES[column.type]) for column in declared]
     return pa.schema(
         [("tasks", pa.list_(pa.string())), *_EPISODE_FIELDS, *of_loader, *_STORED_BYTES, *stats_fields(features)]
     )

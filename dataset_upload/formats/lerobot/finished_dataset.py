@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,14 +29,14 @@ from dataset_upload.formats.lerobot.features import (
 )
 from dataset_upload.formats.lerobot.index import Place
 from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, Layout
-from dataset_upload.formats.lerobot.packed_video import decode_frames
+from dataset_upload.formats.lerobot.packed_video import ClipReader, decode_frames, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes
 from dataset_upload.stored_trajectory import Array, StoredTrajectory
 
 
 @dataclass(frozen=True)
 class LerobotTrajectory(StoredTrajectory):
-    """One episode; its `row` is that of the table of episodes.
+    """One episode; its `row` is that of the table of episodes, with what RFM's has under the names it has there.
 
     Attributes:
         place: where it is, as it follows from the lengths of all episodes.
@@ -61,6 +62,13 @@ class LerobotTrajectory(StoredTrajectory):
     def clip(self) -> list[Path]:
         """The video that holds its frames, among those of other episodes."""
         return [self.episodes.clip(self.place).path]
+
+    def clip_contents(self) -> list[bytes]:
+        """An MP4 of its frames alone. Raises OSError, ValueError."""
+        with tempfile.TemporaryDirectory() as folder, ClipReader(self.fps) as reader:
+            path = Path(folder) / "clip.mp4"
+            join_clips([self.episodes.clip(self.place)], path, reader)
+            return [path.read_bytes()]
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Its (H, W, 3) RGB frames, one at a time. Raises OSError."""
@@ -183,4 +191,24 @@ class LerobotDataset(FinishedDataset):
         for number in range(len(by_number)) if numbers is None else numbers:
             place = by_number[number].place
             (row,) = self.episodes.row(place).to_pylist()
-            yield LerobotTrajectory(number, row, self.root, place, self.episodes, self.fps)
+            trajectory = LerobotTrajectory(number, row, self.root, place, self.episodes, self.fps)
+            row.update(self._as_in_rfm(trajectory))
+            yield trajectory
+
+    def _as_in_rfm(self, trajectory: LerobotTrajectory) -> dict[str, Any]:
+        """What is compared with the source, and is not in the table of episodes."""
+        length, known = trajectory.place.length, trajectory.row["confidence_known"]
+        step = max(round(trajectory.row["source_fps"] / self.fps), 1)
+        row: dict[str, Any] = {
+            "task": trajectory.task,
+            "frame_indices": list(range(0, step * length, step)),
+            "timestamps": trajectory.times,
+            "actions": trajectory.states,
+        }
+        if POSE in trajectory.columns:
+            row["camera_to_world"], row["intrinsics"] = trajectory.camera_to_world, trajectory.intrinsics
+            stored = trajectory.columns[CONFIDENCE]
+            row["confidences"] = np.where(stored < 0, np.nan, stored) if known or (stored >= 0).any() else None
+        if HANDS in trajectory.columns:
+            row["left_hand"], row["right_hand"] = trajectory.hands
+        return row

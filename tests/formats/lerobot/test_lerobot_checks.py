@@ -120,7 +120,7 @@ def transposed(pose: list[float]) -> list[float]:
 
 
 FROM = "videos/observation.images.ego/from_timestamp"
-SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "a video is gone": (lambda dataset: (dataset / VIDEO).unlink(), "files_there"),
     "a file too many": (lambda dataset: (dataset / "data/stray.parquet").write_bytes(b""), "files_there"),
     "index off by one": (value(DATA, "index", 3, lambda number: number + 1), "rows_in_order"),
