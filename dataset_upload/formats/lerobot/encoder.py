@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 from numpy.typing import NDArray
 
 from dataset_upload.about import About
@@ -28,8 +27,9 @@ from dataset_upload.formats.lerobot.features import (
 )
 from dataset_upload.formats.lerobot.layout import CAMERA, waiting_path
 from dataset_upload.formats.lerobot.packed_video import packets_of
+from dataset_upload.formats.pieces import record, working_folder
 from dataset_upload.jobs import Job, Piece
-from dataset_upload.storage.whole_file import flush_media, write_flushed
+from dataset_upload.storage.whole_file import read_media
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import Resize, plan_resize
@@ -46,13 +46,13 @@ class LerobotEncoder:
         output: how frames are resized.
         lerobot: how the dataset looks.
         about: what the loader declares.
-        incoming: folder for files that are not yet in their place.
+        incoming: folder for files that are not yet in their place; None: pieces hold bytes.
     """
 
     output: OutputConfig
     lerobot: LerobotConfig
     about: About
-    incoming: Path
+    incoming: Path | None
 
     def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
         """Every frame, or every second, third, … one. Raises EpisodeError where that does not give the rate."""
@@ -70,9 +70,13 @@ class LerobotEncoder:
         return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
 
     def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
-        """Write clip and rows, durably, under temporary names. Raises OSError where they cannot be written."""
+        """Write clip and rows, durably, under temporary names. Raises OSError; EpisodeError where a pose is missing."""
+        with working_folder(self.incoming) as folder:
+            return self._encode(job, trajectory, wanted, folder)
+
+    def _encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames, folder: Path) -> Piece:
         indices, resize, pictures = wanted
-        clip, pixels = self.incoming / f"{job.number:04d}.mp4", PixelStats()
+        clip, pixels = folder / f"{job.number:04d}.mp4", PixelStats()
         write_mp4(
             pixels.watch(pictures, len(indices)),
             clip,
@@ -80,7 +84,7 @@ class LerobotEncoder:
             crf=self.lerobot.crf,
             gop=self.lerobot.gop,
         )
-        flush_media(clip)
+        content = read_media(clip, flush=self.incoming is not None)
         num_bytes, digest = _facts(clip)
 
         representation = find_representation(
@@ -113,10 +117,10 @@ class LerobotEncoder:
         row = pa.record_batch([pa.array([episode[name]], schema.field(name).type) for name in schema.names], schema)
         return Piece(
             records={
-                "frames": self._write_record(rows, f"{job.number:04d}.frames"),
-                "episodes": self._write_record(row, f"{job.number:04d}.episode"),
+                "frames": record(rows, self.incoming, f"{job.number:04d}.frames"),
+                "episodes": record(row, self.incoming, f"{job.number:04d}.episode"),
             },
-            media={waiting_path("videos", job.number): clip},
+            media={waiting_path("videos", job.number): content if self.incoming is None else clip},
             media_bytes=num_bytes,
             media_sha256=digest,
             encoder_cpu=encoder_cpu(),
@@ -124,14 +128,6 @@ class LerobotEncoder:
             note=trajectory["note"],
             summary=f"{len(trajectory['frames'])} -> {len(indices)} frames, resized to {resize.output}",
         )
-
-    def _write_record(self, rows: pa.RecordBatch, name: str) -> Path:
-        path = self.incoming / name
-        buffer = pa.BufferOutputStream()
-        with pa.ipc.new_file(buffer, rows.schema) as ipc:
-            ipc.write_batch(rows)
-        write_flushed(path, buffer.getvalue())
-        return path
 
 
 def _facts(clip: Path) -> tuple[int, str]:

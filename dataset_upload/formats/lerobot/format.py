@@ -52,7 +52,7 @@ class LerobotFormat(Format):
     def check_ready(self) -> None:
         """Nothing is needed."""
 
-    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path) -> LerobotEncoder:
+    def make_encoder(self, config: GenerateConfig, about: About, incoming: Path | None) -> LerobotEncoder:
         """What workers do."""
         from dataset_upload.formats.lerobot.encoder import LerobotEncoder
 
@@ -66,7 +66,6 @@ class LerobotFormat(Format):
         from dataset_upload.formats.lerobot.writer import LerobotWriter
 
         output = config.output
-        representation = find_representation(output.action_representation, action_names, output.wrist_axes)
         source = {
             "loader": config.dataset.loader,
             "settings": {
@@ -75,9 +74,9 @@ class LerobotFormat(Format):
                 "max_frames": -1,
                 "use_video": True,
             },
-            "action_names": representation.action_names,
+            "representation": find_representation(output.action_representation, action_names, output.wrist_axes),
         }
-        return LerobotWriter(folder, config.lerobot, about, source, representation)
+        return LerobotWriter(folder, config.lerobot, about, source)
 
     def loading(self, folder: Path) -> str:
         """The line of Python that loads a finished dataset."""

@@ -43,7 +43,6 @@ class LerobotWriter(DatasetWriter):
         lerobot: how the dataset looks.
         about: what the loader declares.
         source: what meta/provenance.json says of where episodes come from and how they were made.
-        representation: what states and actions consist of.
     """
 
     def __init__(
@@ -52,14 +51,14 @@ class LerobotWriter(DatasetWriter):
         lerobot: LerobotConfig,
         about: About,
         source: dict[str, Any],
-        representation: Representation,
     ) -> None:
         super().__init__(folder)
         self._lerobot = lerobot
         self._about = about
         self._source = source
         self._layout = LAYOUTS[lerobot.version]
-        self._representation = representation
+        self._representation: Representation = source["representation"]
+        representation = self._representation
         self._features = frame_features(
             representation.names, representation.action_names, about.hand_joints, hands=lerobot.hands
         )
@@ -70,9 +69,12 @@ class LerobotWriter(DatasetWriter):
         for kind, content in piece.records.items():
             self.placing.put(content, waiting_path(kind, job.number))
 
+    def recover(self) -> None:
+        """Finish putting files into their places, which an interrupted run had begun."""
+        finish_swap(self.folder)
+
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         """The keys of those finished episodes that neither wait nor are in files that are there."""
-        finish_swap(self.folder)
         stored, waiting, damaged = self._stored(), WaitingPieces(self.folder).numbers, self._damaged_files()
         layout = self._layout
 
@@ -108,7 +110,6 @@ class LerobotWriter(DatasetWriter):
 
     def finish(self, ledger: Ledger) -> None:
         """Bring files, meta/provenance.json and card up to what the ledger says."""
-        finish_swap(self.folder)
         waiting, digest = WaitingPieces(self.folder), ledger.rows_digest()
         stored = description.read(self.folder)
         pieces = list(waiting.files())
