@@ -12,7 +12,7 @@ from dataset_upload.actions.wrist_axes import WristAxes
 from dataset_upload.console.options import option, parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.shard import Shard
-from dataset_upload.video import DecodeScale, ResizeMode
+from dataset_upload.video import DecodeScale, ResizeMode, VideoCodec
 
 ActionPart = Literal["hands", "fingertips", "camera"]
 LerobotVersion = Literal["v3.0", "v2.1"]
@@ -109,7 +109,8 @@ class LerobotConfig:
 
     version: LerobotVersion = option("v3.0", "v3.0: packed files, a few; v2.1: two files an episode")
     fps: int = option(30, "frame rate: the source's, or one that divides it", unit="frames per second")
-    crf: int = option(23, "x264 quality, 0 (lossless) to 51")
+    codec: VideoCodec = option("h264", "h264: what every reader decodes; av1: what LeRobot records in")
+    crf: int = option(23, "quality, 0 (best) to 51 of h264, to 63 of av1")
     gop: int = option(
         10, "from a keyframe to the next: few make random access quick, many make files small", unit="frames"
     )
@@ -237,7 +238,7 @@ def check_config(config: GenerateConfig) -> None:
 def check_lerobot(config: GenerateConfig) -> None:
     """Raises UsageError where options do not fit LeRobot datasets."""
     _check_range("fps", config.lerobot.fps, 1, 1000, section="lerobot")
-    _check_range("crf", config.lerobot.crf, 0, 51, section="lerobot")
+    _check_range("crf", config.lerobot.crf, 0, 63 if config.lerobot.codec == "av1" else 51, section="lerobot")
     _check_range("gop", config.lerobot.gop, 1, 1000, section="lerobot")
     default = OutputConfig()
     for name, instead in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -11,31 +12,45 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.video import VideoCodec
 from dataset_upload.video.processor import x264_parameter
 
+_ENCODERS: dict[VideoCodec, str] = {"h264": "libx264", "av1": "libsvtav1"}
 
-def write_mp4(frames: Iterable[av.VideoFrame], path: Path, *, fps: int, crf: int, gop: int | None = None) -> None:
-    """Encode yuv420p frames of one size as H.264 in an MP4 with its index in front (faststart).
+
+def write_mp4(
+    frames: Iterable[av.VideoFrame],
+    path: Path,
+    *,
+    fps: int,
+    crf: int,
+    gop: int | None = None,
+    codec: VideoCodec = "h264",
+) -> None:
+    """Encode yuv420p frames of one size as H.264, or AV1, in an MP4 with its index in front (faststart).
 
     Args:
         frames: consumed one at a time; none is kept.
         path: file to write; the caller renames it into place when it is whole.
         fps: frame rate that the file plays at.
-        crf: x264's constant rate factor, 0 (lossless) to 51.
+        crf: constant rate factor: of x264 0 (lossless) to 51, of AV1 0 to 63.
         gop: for random access: at most so many frames from a keyframe to the next, and no frame that needs a later
-            one; None: as small as may be.
+            one; None: as small as may be, which only H.264 can.
+        codec: as above.
 
     The bytes depend only on the pixels, the arguments, the version of x264 and `x264_extensions`: one thread, no time
     stamps.
     """
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=fps)
+        stream: Any = container.add_stream(_ENCODERS[codec], rate=fps)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         for number, frame in enumerate(frames):
             if number == 0:
                 stream.width, stream.height = frame.width, frame.height
-                stream.codec_context.options = _x264_options(frame.width, crf, gop)
+                is_av1 = codec == "av1"
+                options = _av1_options(crf, gop) if is_av1 else _x264_options(frame.width, crf, gop)
+                stream.codec_context.options = options
             # The source's picture type would survive until here, and x264 would obey it.
             frame.pict_type = 0
             frame.pts = number
@@ -67,6 +82,13 @@ def _x264_options(width: int, crf: int, gop: int | None) -> dict[str, str]:
     if (extensions := x264_parameter()) is not None:
         parameters.append(extensions)
     return {"preset": "veryfast", "crf": str(crf), "x264-params": ":".join(parameters)}
+
+
+def _av1_options(crf: int, gop: int | None) -> dict[str, str]:
+    os.environ.setdefault("SVT_LOG", "1")  # errors only, of what it else says at each start
+    # pred-struct=1: no frame needs a later one. lp=1: one thread.
+    parameters = "lp=1:scd=0:pred-struct=1"
+    return {"preset": "10", "crf": str(crf), "g": str(gop), "svtav1-params": parameters}
 
 
 def write_jpegs(frames: Iterable[av.VideoFrame], folder: Path) -> list[str]:

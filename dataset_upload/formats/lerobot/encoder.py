@@ -83,6 +83,7 @@ class LerobotEncoder:
             fps=self.lerobot.fps,
             crf=self.lerobot.crf,
             gop=self.lerobot.gop,
+            codec=self.lerobot.codec,
         )
         content = read_media(clip, flush=self.incoming is not None)
         num_bytes, digest = _facts(clip)

@@ -113,7 +113,7 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
             context = source.codec_context
             its_kind = (context.name, context.width, context.height, context.extradata)
             if stream is None:
-                stream = container.add_stream_from_template(source)
+                stream = container.add_stream_from_template(source, opaque=True)
                 stream.time_base = clock
                 kind = its_kind
             if its_kind != kind:
