@@ -12,9 +12,10 @@ from dataset_upload.actions.wrist_axes import WristAxes
 from dataset_upload.console.options import option, parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.shard import Shard
-from dataset_upload.video import DecodeScale, ResizeMode
+from dataset_upload.video import DecodeScale, ResizeMode, VideoCodec
 
 ActionPart = Literal["hands", "fingertips", "camera"]
+LerobotVersion = Literal["v3.0", "v2.1"]
 
 CONFIGS = Path(__file__).parent / "configs" / "data_gen_configs"  # YAML files of options
 
@@ -103,6 +104,20 @@ class OutputConfig:
 
 
 @dataclass
+class LerobotConfig:
+    """How `output.format: lerobot` looks; frame size and resize mode are those of the output."""
+
+    version: LerobotVersion = option("v3.0", "v3.0: packed files, a few; v2.1: two files an episode")
+    fps: int = option(30, "frame rate: the source's, or one that divides it", unit="frames per second")
+    codec: VideoCodec = option("h264", "h264: what every reader decodes; av1: what LeRobot records in")
+    crf: int = option(23, "quality, 0 (best) to 51 of h264, to 63 of av1")
+    gop: int = option(
+        10, "from a keyframe to the next: few make random access quick, many make files small", unit="frames"
+    )
+    hands: bool = option(True, "add hands.xyz: 25 joints of each hand, 600 bytes a frame")
+
+
+@dataclass
 class HubConfig:
     """Where to publish it."""
 
@@ -130,6 +145,7 @@ class GenerateConfig:
 
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    lerobot: LerobotConfig = field(default_factory=LerobotConfig)
     hub: HubConfig = field(default_factory=HubConfig)
 
 
@@ -214,7 +230,29 @@ def check_config(config: GenerateConfig) -> None:
             raise UsageError("--output.shortest_edge_size: give either it or --output.frame_size, not both")
         if output.resize == "pad":
             raise UsageError("--output.shortest_edge_size: keeps the aspect ratio, so --output.resize=pad has no use")
+    if output.format == "lerobot":
+        check_lerobot(config)
     check_hub_options(config.hub)
+
+
+def check_lerobot(config: GenerateConfig) -> None:
+    """Raises UsageError where options do not fit LeRobot datasets."""
+    _check_range("fps", config.lerobot.fps, 1, 1000, section="lerobot")
+    _check_range("crf", config.lerobot.crf, 0, 63 if config.lerobot.codec == "av1" else 51, section="lerobot")
+    _check_range("gop", config.lerobot.gop, 1, 1000, section="lerobot")
+    default = OutputConfig()
+    for name, instead in (
+        ("max_frames", "--lerobot.fps says how many frames are kept"),
+        ("fps", "give --lerobot.fps"),
+        ("crf", "give --lerobot.crf"),
+        ("use_video", "LeRobot datasets are written with video only"),
+        ("frames_video", "LeRobot datasets have no such column"),
+    ):
+        if getattr(config.output, name) != getattr(default, name):
+            raise UsageError(f"--output.{name}: has no use with --output.format=lerobot; {instead}")
+    for name in ("packed", "viewer_video"):
+        if getattr(config.hub, name):
+            raise UsageError(f"--hub.{name}: has no use with --output.format=lerobot; its videos are packed already")
 
 
 def check_hub_options(options: HubConfig) -> None:

@@ -53,7 +53,7 @@ class Conversion:
         """
         start = time.monotonic()
         trajectory = self.loader.load(job.episode, files)
-        indices = self.encoder.frame_indices(len(trajectory["frames"]))
+        indices = self.encoder.frame_indices(len(trajectory["frames"]), trajectory["frames"].fps)
         with trajectory["frames"].open() as video:
             resize = self.encoder.plan_resize((video.width, video.height))
             pictures = (resize.apply(picture) for picture in video.decode(indices))

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     UNREADABLE_VIDEO = "unreadable video"
     TRUNCATED_VIDEO = "truncated video"
     ZERO_FRAMES = "zero frames"
+    FRAME_RATE = "frame rate"
     FRAME_COUNT_MISMATCH = "frame count mismatch"
     TOO_LARGE = "too large"
     PERMISSION_DENIED = "permission denied"

@@ -101,19 +101,19 @@ def generate(config: GenerateConfig) -> int:
             writer.finish(ledger)
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         work.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
-        following = what_follows(folder, shard, numbers, is_whole=is_whole)
+        following = what_follows(folder, shard, numbers, output_format.loading(folder), is_whole=is_whole)
         summarise(entries, time.monotonic() - start, folder, work, following)
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different
 
 
-def what_follows(folder: Path, shard: Shard | None, numbers: Mapping[str, int], *, is_whole: bool) -> str:
+def what_follows(folder: Path, shard: Shard | None, numbers: Mapping[str, int], loading: str, *, is_whole: bool) -> str:
     """What to do after a run, in one line."""
     if not is_whole:
         return "the same command goes on"
     if shard is None:
-        return f'datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")'
+        return loading
     finish = f"the same command without --output.shard={shard} finishes the dataset"
     missing = not_ended(folder, shard, numbers)
     if not missing:

@@ -231,6 +231,7 @@ DECIDES_BYTES = {
         "overwrite": False,
         "verbose": False,
     },
+    "lerobot": {"version": True, "fps": True, "codec": True, "crf": True, "gop": True, "hands": True},
     "hub": {
         "push_to_hub": False,
         "hub_repo_id": False,

@@ -8,7 +8,7 @@ class that has what `Format` asks for, and a line in `FORMATS`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from dataset_upload.video.geometry import Resize
 
 # Where each format's class is, by what `output.format` calls it.
-FORMATS = {"rfm": "dataset_upload.formats.rfm.format:RfmFormat"}
+FORMATS = {
+    "rfm": "dataset_upload.formats.rfm.format:RfmFormat",
+    "lerobot": "dataset_upload.formats.lerobot.format:LerobotFormat",
+}
+
+
+# By which a repo of the Hub, or a folder, is known for a LeRobot dataset, which begins at its root.
+LEROBOT_INFO = "meta/info.json"
 
 
 class WantedFrames(NamedTuple):
@@ -51,8 +58,11 @@ class WantedFrames(NamedTuple):
 class Encoder(Protocol):
     """What a worker does of a format. Picklable: each worker process uses a copy."""
 
-    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
-        """Which of a trajectory's frames are wanted, ascending."""
+    def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
+        """Which of a trajectory's frames are wanted, ascending; `fps` is its frame rate, 0 if unknown.
+
+        Raises EpisodeError: frames as they are wanted cannot be had of such a trajectory.
+        """
 
     def plan_resize(self, source: tuple[int, int]) -> Resize:
         """What is to be done to frames of this (width, height)."""
@@ -108,11 +118,15 @@ class PushPlan(ABC):
         name: of the dataset.
         media: by path in the repo, the local file of exactly these bytes: what tables name, and is sent before them.
         tables: likewise, all else.
+        tag: what readers of the format look a repo's current state up by; None: they take the latest.
+        fewer_files: what to do where these are more files than the Hub takes.
     """
 
     name: str
     media: dict[str, Path]
     tables: dict[str, Path]
+    tag: str | None = None
+    fewer_files: str = "give --hub.packed=true, which puts the clips into the tables"
 
     @abstractmethod
     def outdated_tables(self, remote: Iterable[str]) -> list[str]:
@@ -121,6 +135,17 @@ class PushPlan(ABC):
     @abstractmethod
     def outdated_media(self, remote: Iterable[str]) -> list[str]:
         """Likewise, of the media."""
+
+    def obstacle(self, remote: Collection[str], read: Callable[[str], bytes | None]) -> str | None:
+        """Why a dataset cannot be pushed beside what is in the repo; None: it can.
+
+        Args:
+            remote: the files of the repo.
+            read: gives the content of one of them, None where there is none.
+        """
+        if LEROBOT_INFO in remote:
+            return "it holds a LeRobot dataset, which takes a repo of its own"
+        return None
 
     def removals(self, remote: Iterable[str]) -> list[str]:
         """The outdated media; a format that has folders of them may name those whole ("NAME/batch_0000/")."""
@@ -155,6 +180,10 @@ class Format(Protocol):
         self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]
     ) -> DatasetWriter:
         """Open a dataset, which this run has locked, to write into."""
+
+    def loading(self, folder: Path) -> str:
+        """The line of Python that loads a finished dataset."""
+        return f'dataset_upload.formats.finished_dataset.open_dataset("{folder}")'
 
     def withdraw(self, folder: Path) -> None:
         """Tell nobody of a dataset any more: its files are going to be deleted."""

@@ -129,15 +129,14 @@ def _digest(file: Path, kind: str, size: int, mtime_ns: int) -> str:
     return digest.hexdigest()
 
 
-def check_limits(paths: Collection[str], repo_id: str, *, packed: bool) -> None:
+def check_limits(paths: Collection[str], repo_id: str, cure: str) -> None:
     """Raises UsageError where the Hub does not take so many files.
 
     Args:
         paths: all files that the repo would hold.
         repo_id: its name, for the message.
-        packed: whether the clips are in the tables already.
+        cure: what to do about it.
     """
-    cure = "use several repos" if packed else "give --hub.packed=true, which puts the clips into the tables"
     if len(paths) > MAX_FILES_PER_REPO:
         raise UsageError(
             f"--hub.packed: {repo_id} would hold {len(paths):,} files, and the Hub takes {MAX_FILES_PER_REPO:,}; {cure}"

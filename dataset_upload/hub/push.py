@@ -250,9 +250,12 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
     start = time.monotonic()
     with hub_errors(f"The push to {repo.repo_id} did not complete"), as_pushed(folders, repo, options) as datasets:
         remote = set(list_files(repo)) if exists(repo) else {".gitattributes"}  # which the Hub itself puts there
+        _check_neighbours(repo, datasets, remote)
         for dataset in datasets:
             remote = remote.difference(dataset.outdated(remote)).union(dataset.files)
-        check_limits(remote | {CARD}, repo.repo_id, packed=options.packed)
+        check_limits(
+            remote | {CARD}, repo.repo_id, "use several repos" if options.packed else datasets[0].plan.fewer_files
+        )
         make_repo(repo, options, publishing_forbidden(folders))
 
         num_sent = 0
@@ -263,7 +266,39 @@ def push(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
             revision = _retry_conflicts(_send_card, repo, datasets)
         sent = f"{num_sent} new or changed files" if num_sent else "nothing new"
         logger.info(f"Pushed:   {sent} to {repo.url} in {time.monotonic() - start:.1f} s")
-        return _verify(repo, datasets, revision)
+        num_different = _verify(repo, datasets, revision)
+        if not num_different and (tag := datasets[0].plan.tag) is not None:
+            _move_tag(repo, tag, revision)
+        return num_different
+
+
+def _check_neighbours(repo: HubRepo, datasets: Sequence[PushedDataset], remote: set[str]) -> None:
+    """Raises UsageError where datasets cannot lie in one repo, or not in this one."""
+    planned: set[str] = set()
+    for dataset in datasets:
+        plan = dataset.plan
+        if not planned.isdisjoint(dataset.files):
+            raise UsageError(
+                f"{dataset.folder.parent} holds {len(datasets)} datasets that each take a repo of their own: push them "
+                f"one by one, as {dataset.folder}"
+            )
+        planned |= dataset.files.keys()
+        obstacle = plan.obstacle(remote, lambda path: _read(repo, path, _head(repo)) if path in remote else None)
+        if obstacle is not None:
+            raise UsageError(
+                f"--hub.hub_repo_id: {dataset.folder.name} cannot go to {repo.repo_id}: {obstacle}; give another"
+            )
+
+
+def _move_tag(repo: HubRepo, tag: str, revision: str) -> None:
+    """Have a tag name this revision, by which readers then find all that was pushed together."""
+    refs = repo.api.list_repo_refs(repo.repo_id, repo_type="dataset")
+    known = {each.name: each.target_commit for each in refs.tags}
+    if known.get(tag) == revision:
+        return
+    if tag in known:
+        repo.api.delete_tag(repo.repo_id, tag=tag, repo_type="dataset")
+    repo.api.create_tag(repo.repo_id, tag=tag, revision=revision, repo_type="dataset")
 
 
 def verify(repo: HubRepo, folders: Sequence[Path], options: HubConfig) -> int:
@@ -319,7 +354,7 @@ def _datasets(folder: Path) -> list[Path]:
     candidates = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
     found = [path for path in candidates if _is_described(path)]
     if not found:
-        raise UsageError(f"{folder} holds no finished dataset (no NAME/conversion.json); convert one first")
+        raise UsageError(f"{folder} holds no finished dataset; convert one first")
     for path in candidates:
         if path not in found and (path / LEDGER).exists():
             logger.warning(f"Warning: {path} is left out: its conversion is not finished")

@@ -124,6 +124,7 @@ class Comparison:
     def __init__(self, dataset: FinishedDataset, files: SourceFiles) -> None:
         self._files = files
         self._settings: dict[str, Any] = dataset.description["settings"]
+        self._is_lerobot = dataset.description.get("format") == "lerobot"
         self._action_names: list[str] = dataset.description["action_names"]
         self._hand_joints: list[str] = dataset.description["hand_joints"]
         self.num_compared = 0
@@ -195,9 +196,13 @@ class Comparison:
         self._positions.add(source, "camera_to_world", camera[:, :3, 3], pose("camera")[:, :3, 3])
         self._rotations.add(source, "camera_to_world", np.delete(camera, 3, 2), np.delete(pose("camera"), 3, 2))
         for side in ("left", "right"):
+            if f"{side}_hand" not in row:
+                continue
             joints = np.stack([pose(f"{side}{joint}")[:, :3, 3] for joint in self._hand_joints], axis=1)
             self._positions.add(source, f"{side}_hand", row[f"{side}_hand"], joints)
             wrist = f"{side}_wrist_rotation"
+            if wrist not in row:
+                continue
             self._rotations.add(source, wrist, row[wrist], pose(f"{side}Hand")[:, :3, :3])
         confidences = None
         if "confidences" in hdf5:
@@ -250,7 +255,9 @@ class Comparison:
         times = video.times[: min(len(video.times), num_poses)]
         self._indices.add(source, "source_num_frames", row["source_num_frames"], len(times))
         most = self._settings["max_frames"]
-        chosen = np.arange(len(times))
+        # A LeRobot dataset has frames at the rate that it plays at; RFM's plays those that it has at any rate.
+        step = round(video.fps / self._settings["fps"]) if self._is_lerobot else 1
+        chosen = np.arange(0, len(times), max(step, 1))
         if most != -1:
             chosen = np.unique(np.linspace(0, len(times) - 1, most, dtype=int))
         self._indices.add(source, "frame_indices", row["frame_indices"], chosen)

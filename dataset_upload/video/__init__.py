@@ -3,4 +3,5 @@
 from typing import Literal
 
 ResizeMode = Literal["stretch", "center_crop", "pad"]
+VideoCodec = Literal["h264", "av1"]
 DecodeScale = Literal["exact", "auto", "fast"]

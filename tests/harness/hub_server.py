@@ -417,7 +417,18 @@ def _create_branch(request: _Handler, repo_id: str, name: str) -> None:
 @_route("POST", f"/api/datasets/{_REPO}/tag/{_REVISION}")
 def _create_tag(request: _Handler, repo_id: str, revision: str) -> None:
     repo = request.repo(repo_id, write=True)
-    repo.tags[request.json_body()["tag"]] = request.commit_id(repo, revision)
+    tag = request.json_body()["tag"]
+    if tag in repo.tags:
+        raise Refusal(409, f"Tag reference exists already: {tag}")
+    repo.tags[tag] = request.commit_id(repo, revision)
+    request.send_json({})
+
+
+@_route("DELETE", f"/api/datasets/{_REPO}/tag/(?P<name>[^/]+)")
+def _delete_tag(request: _Handler, repo_id: str, name: str) -> None:
+    repo = request.repo(repo_id, write=True)
+    if repo.tags.pop(name, None) is None:
+        raise Refusal(404, f"Tag not found: {name}", "RevisionNotFound")
     request.send_json({})
 
 

@@ -39,7 +39,7 @@ def arrays_path(number: int) -> str:
 class ToyEncoder:
     """What workers do."""
 
-    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
+    def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
         return np.arange(0, num_frames, 10)
 
     def plan_resize(self, source: tuple[int, int]) -> Resize:

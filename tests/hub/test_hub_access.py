@@ -143,15 +143,15 @@ def test_a_configuration_does_not_show_its_token() -> None:
 
 def test_so_many_files_a_repo_can_hold() -> None:
     paths = [f"x/{number // 1000}/{number}" for number in range(MAX_FILES_PER_REPO)]
-    check_limits(paths, REPO, packed=False)
+    check_limits(paths, REPO, "give --hub.packed=true")
     with pytest.raises(UsageError, match=r"would hold 100,001 files.* --hub.packed=true"):
-        check_limits([*paths, "README.md"], REPO, packed=False)
+        check_limits([*paths, "README.md"], REPO, "give --hub.packed=true")
     with pytest.raises(UsageError, match="use several repos"):
-        check_limits([*paths, "README.md"], REPO, packed=True)
+        check_limits([*paths, "README.md"], REPO, "use several repos")
 
 
 def test_so_many_entries_a_folder_can_hold() -> None:
     paths = [f"x/{number}/file" for number in range(MAX_ENTRIES_PER_FOLDER)]
-    check_limits(paths, REPO, packed=False)
+    check_limits(paths, REPO, "give --hub.packed=true")
     with pytest.raises(UsageError, match=r"x would hold 10,001 entries.* --hub.packed=true"):
-        check_limits([*paths, "x/one"], REPO, packed=False)
+        check_limits([*paths, "x/one"], REPO, "give --hub.packed=true")

@@ -5,22 +5,20 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.ipc
 from numpy.typing import NDArray
 
 from dataset_upload.about import About
 from dataset_upload.actions import find_representation
 from dataset_upload.config import OutputConfig
 from dataset_upload.formats import WantedFrames
+from dataset_upload.formats.pieces import record, working_folder
 from dataset_upload.formats.rfm.layout import clip_path
 from dataset_upload.formats.rfm.schema import Example, make_rows, schemas
-from dataset_upload.jobs import Content, Job, Piece
+from dataset_upload.jobs import Job, Piece
 from dataset_upload.language import text_encoder
-from dataset_upload.storage.whole_file import read_media, size_and_sha256, write_flushed
+from dataset_upload.storage.whole_file import read_media, size_and_sha256
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.encoding import write_jpegs, write_mp4
 from dataset_upload.video.geometry import Resize, plan_resize
@@ -44,7 +42,7 @@ class RfmEncoder:
     about: About
     incoming: Path | None
 
-    def frame_indices(self, num_frames: int) -> NDArray[np.int64]:
+    def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
         """Which of a trajectory's frames the clip holds."""
         return sample_indices(num_frames, self.output.max_frames)
 
@@ -59,10 +57,8 @@ class RfmEncoder:
             EpisodeError: the trajectory lacks a pose that its actions are made of.
             OSError: something cannot be written.
         """
-        if self.incoming is not None:
-            return self._encode(job, trajectory, wanted, self.incoming)
-        with TemporaryDirectory(prefix="dataset_upload-") as folder:
-            return self._encode(job, trajectory, wanted, Path(folder))
+        with working_folder(self.incoming) as folder:
+            return self._encode(job, trajectory, wanted, folder)
 
     def _encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames, folder: Path) -> Piece:
         indices, resize, frames = wanted
@@ -85,7 +81,7 @@ class RfmEncoder:
         tables = schemas(declared, self.about.hand_joints, use_video=self.output.use_video)
         rows = make_rows(example, declared, tables)
         return Piece(
-            records={table: self._record(row, f"{job.number:04d}.{table}") for table, row in rows.items()},
+            records={table: record(row, self.incoming, f"{job.number:04d}.{table}") for table, row in rows.items()},
             media={path: content if self.incoming is None else clip},
             media_bytes=num_bytes,
             media_sha256=sha256,
@@ -94,15 +90,3 @@ class RfmEncoder:
             note=trajectory["note"],
             summary=f"{len(trajectory['frames'])} -> {len(indices)} frames, resized to {resize.output}",
         )
-
-    def _record(self, row: pa.RecordBatch, name: str) -> Content:
-        """A row as an Arrow file: its bytes, or where it lies under this name."""
-        buffer = pa.BufferOutputStream()
-        with pa.ipc.new_file(buffer, row.schema) as ipc:
-            ipc.write_batch(row)
-        content: bytes = buffer.getvalue().to_pybytes()
-        if self.incoming is None:
-            return content
-        path = self.incoming / name
-        write_flushed(path, content)
-        return path

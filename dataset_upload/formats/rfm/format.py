@@ -62,6 +62,10 @@ class RfmFormat(Format):
         }
         return RfmWriter(folder, config.output, about, source)
 
+    def loading(self, folder: Path) -> str:
+        """The line of Python that loads a finished dataset."""
+        return f'datasets.load_dataset("{folder.parent}", "{folder.name}", split="train")'
+
     def withdraw(self, folder: Path) -> None:
         """Take a dataset off the card."""
         (folder / CONVERSION).unlink(missing_ok=True)

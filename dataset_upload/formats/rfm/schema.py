@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataset_upload.about import Column
+from dataset_upload.formats.declared_columns import DECLARED_TYPES
 from dataset_upload.formats.rfm.layout import HANDS, MAIN
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.geometry import Resize
@@ -37,13 +38,6 @@ VECTOR_SIZE = 384
 _vector = pa.list_(pa.float32())
 _matrix = pa.list_(_vector)
 _matrices = pa.list_(_matrix)
-_DECLARED_TYPES = {
-    "bool": pa.bool_(),
-    "int32": pa.int32(),
-    "float64": pa.float64(),
-    "string": pa.string(),
-    "list<string>": pa.list_(pa.string()),
-}
 
 # For readers that open a clip from wherever they run. It is made with the tables, and never pushed.
 FRAMES_VIDEO = pa.field("frames_video", pa.string())
@@ -88,7 +82,7 @@ class Field(NamedTuple):
 
 def main_fields(declared: Sequence[Column]) -> list[Field]:
     """The main table's columns, of a loader that declares these of its own."""
-    of_loader = [Field(c.name, _DECLARED_TYPES[c.type], c.meaning, _declared(c.name)) for c in declared]
+    of_loader = [Field(c.name, DECLARED_TYPES[c.type], c.meaning, _declared(c.name)) for c in declared]
     return [*_FIELDS, *of_loader, _VERSION_FIELD]
 
 

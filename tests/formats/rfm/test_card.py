@@ -10,8 +10,8 @@ import yaml
 
 from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.errors import UsageError
+from dataset_upload.formats.description import about_as_json
 from dataset_upload.formats.rfm.card import listed, render, without_datasets
-from dataset_upload.formats.rfm.dataset_info import about_as_json
 
 FOREIGN = """---
 license: cc-by-nc-nd-4.0

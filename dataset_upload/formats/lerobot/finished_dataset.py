@@ -1,0 +1,214 @@
+"""A finished LeRobot dataset, read one episode at a time; nothing is read before it is asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dataset_upload.actions import Representation, find_representation
+from dataset_upload.formats.finished_dataset import FinishedDataset
+from dataset_upload.formats.lerobot import description
+from dataset_upload.formats.lerobot.features import (
+    ACTION,
+    CONFIDENCE,
+    HANDS,
+    INTRINSICS,
+    POSE,
+    STATE,
+    Feature,
+    as_numbers,
+    frame_features,
+)
+from dataset_upload.formats.lerobot.index import Place
+from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, Layout
+from dataset_upload.formats.lerobot.packed_video import ClipReader, decode_frames, join_clips
+from dataset_upload.formats.lerobot.stored import StoredEpisodes
+from dataset_upload.stored_trajectory import Array, StoredTrajectory
+
+
+@dataclass(frozen=True)
+class LerobotTrajectory(StoredTrajectory):
+    """One episode; its `row` is that of the table of episodes, with what RFM's has under the names it has there.
+
+    Attributes:
+        place: where it is, as it follows from the lengths of all episodes.
+        episodes: of the dataset.
+        fps: of its video.
+    """
+
+    place: Place
+    episodes: StoredEpisodes
+    fps: int
+
+    @property
+    def task(self) -> str:
+        """What is done, in words."""
+        return str(self.row["tasks"][0])
+
+    @property
+    def clip_number(self) -> int:
+        """The number by which the ledger knows it."""
+        return int(self.row["clip_number"])
+
+    @property
+    def clip(self) -> list[Path]:
+        """The video that holds its frames, among those of other episodes."""
+        return [self.episodes.clip(self.place).path]
+
+    def clip_contents(self) -> list[bytes]:
+        """An MP4 of its frames alone. Raises OSError, ValueError."""
+        with tempfile.TemporaryDirectory() as folder, ClipReader(self.fps) as reader:
+            path = Path(folder) / "clip.mp4"
+            join_clips([self.episodes.clip(self.place)], path, reader)
+            return [path.read_bytes()]
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Its (H, W, 3) RGB frames, one at a time. Raises OSError."""
+        return decode_frames(self.episodes.clip(self.place), self.fps)
+
+    @cached_property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """(T, D) numbers of each feature."""
+        table = self.episodes.frames(self.place)
+        return {name: as_numbers(table[name]) for name in table.schema.names}
+
+    @property
+    def times(self) -> Array:
+        """(T,) seconds from the first frame of the source video."""
+        seconds: Array = np.arange(self.place.length) / self.fps
+        return seconds
+
+    @property
+    def states(self) -> Array:
+        """(T, D) where hands and camera are at each frame."""
+        return self.columns[STATE].astype(np.float64)
+
+    @property
+    def actions(self) -> Array:
+        """(T, D) what is done at each frame."""
+        return self.columns[ACTION].astype(np.float64)
+
+    @property
+    def camera_to_world(self) -> Array:
+        """(T, 4, 4) camera poses, metres; camera axes x right, y down, z forward."""
+        return self._array(POSE, (-1, 4, 4), super().camera_to_world)
+
+    @property
+    def intrinsics(self) -> Array:
+        """(3, 3) camera matrix, pixels of the stored frames."""
+        known: Array = self._array(INTRINSICS, (-1, 3, 3), super().intrinsics[None])[0]
+        return known
+
+    @property
+    def hands(self) -> Array:
+        """(2, T, 25, 3) joints of the left and the right hand, metres, world frame."""
+        unknown = super().hands.swapaxes(0, 1)
+        return self._array(HANDS, (self.place.length, 2, -1, 3), unknown).swapaxes(0, 1)
+
+    @property
+    def confidences(self) -> Array:
+        """(2, T) how sure the tracker is of the left and the right hand, 0 to 1; NaN where unknown."""
+        stored = self._array(CONFIDENCE, (-1, 4), np.full((self.place.length, 4), np.nan))[:, :2].T
+        known: Array = np.where(stored < 0, np.nan, stored)
+        return known
+
+    def _array(self, feature: str, shape: tuple[int, ...], unknown: Array) -> Array:
+        values = self.columns.get(feature)
+        found: Array = unknown if values is None else values.astype(np.float64).reshape(shape)
+        return found
+
+
+class LerobotDataset(FinishedDataset):
+    """One dataset of an output folder, or a repo of the Hub."""
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What meta/provenance.json says. Raises OSError where there is none that can be read."""
+        found = description.read(self.folder)
+        if found is None:
+            raise FileNotFoundError(2, "missing or damaged", str(self.folder / CONVERSION))
+        return found
+
+    @property
+    def layout(self) -> Layout:
+        """How its files lie."""
+        return LAYOUTS[self.description["settings"]["version"]]
+
+    @property
+    def fps(self) -> int:
+        """Frames a second."""
+        return int(self.description["settings"]["fps"])
+
+    @cached_property
+    def features(self) -> list[Feature]:
+        """The features of frames, but for the video, that it must have."""
+        about = self.description
+        return frame_features(
+            about["state_names"], about["action_names"], about["hand_joints"], hands=about["settings"]["hands"]
+        )
+
+    @property
+    def representation(self) -> Representation:
+        """What states and actions consist of."""
+        settings = self.description["settings"]
+        names = self.description["state_names"]
+        return find_representation(settings["action_representation"], names, settings["wrist_axes"])
+
+    @cached_property
+    def episodes(self) -> StoredEpisodes:
+        """Where each episode is."""
+        return StoredEpisodes(self.folder, self.layout, sum(feature.num_bytes for feature in self.features))
+
+    def table_files(self) -> list[Path]:
+        """The tables of episodes and of frames."""
+        return [*self.episode_tables, *sorted(self.folder.glob("data/*/*.parquet"))]
+
+    @property
+    def episode_tables(self) -> list[Path]:
+        """The files of the table of episodes."""
+        return [self.folder / self.layout.episodes_path(number) for number in range(self.episodes.num_meta_files)]
+
+    def __len__(self) -> int:
+        """The number of episodes."""
+        return sum(pq.ParquetFile(path).metadata.num_rows for path in self.episode_tables)
+
+    def column(self, name: str) -> list[Any]:
+        """A column of the table of episodes."""
+        tables = [pq.ParquetFile(path).read(columns=[name])[0] for path in self.episode_tables]
+        return [value for column in tables for value in column.to_pylist()]
+
+    def trajectories(self, numbers: Sequence[int] | None = None) -> Iterator[LerobotTrajectory]:
+        """The trajectories of these episodes, which must ascend; of all if not given."""
+        by_number = list(self.episodes.by_key.values())
+        for number in range(len(by_number)) if numbers is None else numbers:
+            place = by_number[number].place
+            (row,) = self.episodes.row(place).to_pylist()
+            trajectory = LerobotTrajectory(number, row, self.root, place, self.episodes, self.fps)
+            row.update(self._as_in_rfm(trajectory))
+            yield trajectory
+
+    def _as_in_rfm(self, trajectory: LerobotTrajectory) -> dict[str, Any]:
+        """What is compared with the source, and is not in the table of episodes."""
+        length, known = trajectory.place.length, trajectory.row["confidence_known"]
+        step = max(round(trajectory.row["source_fps"] / self.fps), 1)
+        row: dict[str, Any] = {
+            "task": trajectory.task,
+            "frame_indices": list(range(0, step * length, step)),
+            "timestamps": trajectory.times,
+            "actions": trajectory.states,
+        }
+        if POSE in trajectory.columns:
+            row["camera_to_world"], row["intrinsics"] = trajectory.camera_to_world, trajectory.intrinsics
+            stored = trajectory.columns[CONFIDENCE]
+            row["confidences"] = np.where(stored < 0, np.nan, stored) if known or (stored >= 0).any() else None
+        if HANDS in trajectory.columns:
+            row["left_hand"], row["right_hand"] = trajectory.hands
+        return row

@@ -1,0 +1,145 @@
+"""Videos of many clips, joined by copying coded pictures: nothing is decoded, nothing encoded.
+
+Frame k of a file is shown at k / fps, whatever clips it is made of. Every clip begins with a keyframe and has no frame
+that needs one of its neighbours' or a later one, so coded order is the order of showing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+TICKS = 512  # a frame: with 30 frames a second the clock of files that FFmpeg writes by itself
+
+
+class ClipPlace(NamedTuple):
+    """Where the coded pictures of a clip are: `length` frames from frame `start` on of a video."""
+
+    path: Path
+    start: int
+    length: int
+
+
+class DamagedVideoError(ValueError):
+    """A video does not hold the frames that it should, or cannot be joined with others."""
+
+
+def packets_of(path: Path) -> Iterator[av.Packet[Any]]:
+    """The coded pictures of a whole video, in order. Raises OSError where it cannot be read."""
+    with av.open(str(path)) as container:
+        yield from (packet for packet in container.demux(video=0) if packet.size)
+
+
+class ClipReader:
+    """Reads coded pictures of clips; what follows in the same file is read on, without a search.
+
+    As a context it closes the file that was opened last.
+    """
+
+    def __init__(self, fps: int) -> None:
+        """`fps` of all videos."""
+        self.fps = fps
+        self._stack = ExitStack()
+        self._path: Path | None = None
+        self._next = 0
+        self._stream: Any = None
+        self._packets: Iterator[av.Packet[Any]] = iter(())
+
+    def open(self, clip: ClipPlace) -> Any:
+        """The stream that a clip is in, positioned at its first frame. Raises OSError."""
+        if clip.path != self._path or clip.start < self._next:
+            self._stack.close()
+            container = self._stack.enter_context(av.open(str(clip.path)))
+            self._path, self._next, self._stream = clip.path, 0, container.streams.video[0]
+            self._packets = (packet for packet in container.demux(self._stream) if packet.size)
+        if clip.start != self._next:
+            self._stream.container.seek(round(clip.start * self._step), stream=self._stream)
+            self._next = clip.start
+        return self._stream
+
+    def read(self, clip: ClipPlace) -> Iterator[av.Packet[Any]]:
+        """The coded pictures of the clip that was opened last. Raises DamagedVideoError, OSError."""
+        count = 0
+        for number, packet in enumerate(islice(self._packets, clip.length)):
+            if packet.pts is None or packet.pts != round((clip.start + number) * self._step):
+                raise DamagedVideoError(f"{clip.path}: frame {clip.start + number} is not where it should be")
+            if number == 0 and not packet.is_keyframe:
+                raise DamagedVideoError(f"{clip.path}: frame {clip.start} should be a keyframe")
+            count += 1
+            yield packet
+        if count != clip.length:
+            raise DamagedVideoError(f"{clip.path}: frame {clip.start + count} is missing")
+        self._next = clip.start + clip.length
+
+    @property
+    def _step(self) -> Fraction:
+        """From a frame to the next, in ticks of the file's clock."""
+        return 1 / (self.fps * Fraction(self._stream.time_base))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> None:
+    """Write an MP4 of clips of one size and coding, with its index in front.
+
+    The bytes depend only on the coded pictures and the arguments.
+
+    Raises:
+        DamagedVideoError: a clip is not as it should be, or another than the first: of another size, say.
+        OSError: a file cannot be read or written.
+    """
+    clock, stream = Fraction(1, reader.fps * TICKS), None
+    # The bit rate that the first clip's file tells of is not that of all.
+    options = {"movflags": "+faststart", "write_btrt": "0"}
+    with av.open(str(path), "w", format="mp4", options=options) as container:
+        number, kind = 0, None
+        for clip in clips:
+            source = reader.open(clip)
+            context = source.codec_context
+            its_kind = (context.name, context.width, context.height, context.extradata)
+            if stream is None:
+                stream = container.add_stream_from_template(source, opaque=True)
+                stream.time_base = clock
+                kind = its_kind
+            if its_kind != kind:
+                raise DamagedVideoError(
+                    f"{clip.path} is coded otherwise, {its_kind[1]}x{its_kind[2]}, than what comes before it: videos "
+                    "of all episodes must be alike; give --output.frame_size"
+                )
+            for packet in reader.read(clip):
+                packet.stream, packet.time_base = stream, clock
+                packet.pts = packet.dts = number * TICKS
+                packet.duration = TICKS
+                container.mux(packet)
+                number += 1
+
+
+def decode_frames(clip: ClipPlace, fps: int) -> Iterator[NDArray[np.uint8]]:
+    """The (H, W, 3) RGB frames of a clip, one at a time. Raises OSError, DamagedVideoError."""
+    with ClipReader(fps) as reader:
+        stream = reader.open(clip)
+        decoder = stream.codec_context
+        count = 0
+        for packet in chain(reader.read(clip), [None]):
+            for frame in decoder.decode(packet):
+                if frame.is_corrupt:
+                    raise DamagedVideoError(f"{clip.path}: frame {clip.start + count} is damaged")
+                count += 1
+                yield frame.to_ndarray(format="rgb24", threads=1)
+        if count != clip.length:
+            raise DamagedVideoError(f"{clip.path}: {count} of {clip.length} frames from {clip.start} on can be decoded")
