@@ -75,7 +75,7 @@ class LerobotWriter(DatasetWriter):
 
     def lost(self, entries: Iterable[Entry]) -> list[str]:
         """The keys of those finished episodes that neither wait nor are in files that are there."""
-        stored, waiting, damaged = self._stored(), WaitingPieces(self.folder).numbers, self._damaged_files()
+        stored, waiting, damaged = self._episodes().by_key, WaitingPieces(self.folder).numbers, self._damaged_files()
         layout = self._layout
 
         def is_stored(entry: Entry) -> bool:
@@ -87,15 +87,17 @@ class LerobotWriter(DatasetWriter):
 
         return [entry.key for entry in entries if entry.clip not in waiting and not is_stored(entry)]
 
-    def _stored(self) -> dict[str, Any]:
-        try:
-            return self._episodes().by_key
-        except (pa.ArrowException, OSError, LookupError, TypeError) as error:
-            logger.warning(f"Warning: The table of episodes of {self.folder} is damaged: {error}")
-            return {}
-
     def _episodes(self) -> StoredEpisodes:
-        return StoredEpisodes(self.folder, self._layout, sum(feature.num_bytes for feature in self._features))
+        """What is in files; nothing where nobody can tell."""
+        episodes = StoredEpisodes(self.folder, self._layout, sum(feature.num_bytes for feature in self._features))
+        try:
+            episodes.by_key  # noqa: B018  raises what is wrong
+        except (pa.ArrowException, OSError, LookupError, TypeError) as error:
+            logger.warning(
+                f"Warning: The table of episodes of {self.folder} is damaged: {' '.join(str(error).split())}"
+            )
+            episodes.by_key = {}
+        return episodes
 
     def _damaged_files(self) -> set[str]:
         """Which files of the dataset are gone, or have not the size that they should have."""

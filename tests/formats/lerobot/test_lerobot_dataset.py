@@ -156,6 +156,16 @@ def test_a_run_that_is_killed_as_it_builds_is_taken_up_again(tiny: Path, tmp_pat
     assert [path.name for path in (output_dir / NAME / ".work").iterdir()] == ["lock"]
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1 and nothing else"])
+def test_a_damaged_table_of_episodes_is_made_again(tiny: Path, tmp_path: Path, content: bytes) -> None:
+    output_dir = tmp_path / "out"
+    convert(tiny, output_dir)
+    before = published(output_dir)
+    (output_dir / NAME / "meta/episodes/chunk-000/file-000.parquet").write_bytes(content)
+    convert(tiny, output_dir)
+    assert published(output_dir) == before
+
+
 def test_shards_make_what_one_run_makes(tiny: Path, tmp_path: Path) -> None:
     whole, output_dir = tmp_path / "whole", tmp_path / "out"
     convert(tiny, whole)
