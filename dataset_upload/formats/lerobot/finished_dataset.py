@@ -200,7 +200,9 @@ class LerobotDataset(FinishedDataset):
         length, known = trajectory.place.length, trajectory.row["confidence_known"]
         step = max(round(trajectory.row["source_fps"] / self.fps), 1)
         row: dict[str, Any] = {
+            "id": trajectory.source,
             "task": trajectory.task,
+            "frames": trajectory.clip[0].relative_to(self.root).as_posix(),
             "frame_indices": list(range(0, step * length, step)),
             "timestamps": trajectory.times,
             "actions": trajectory.states,

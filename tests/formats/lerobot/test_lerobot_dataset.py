@@ -17,7 +17,7 @@ from drawn_egodex import MiniEgoDex, draw_mini_egodex, replace_episode, tiny_ego
 from output_folder import identities, outcomes, published
 from processes import die_at_change
 
-from dataset_upload import validate_dataset
+from dataset_upload import validate_dataset, visualize_dataset
 from dataset_upload.formats.finished_dataset import open_dataset
 from dataset_upload.formats.lerobot import index
 from dataset_upload.formats.lerobot.__main__ import main as rewrite
@@ -175,6 +175,12 @@ def test_shards_make_what_one_run_makes(tiny: Path, tmp_path: Path) -> None:
         assert not list((output_dir / NAME).rglob("*.parquet"))
     convert(tiny, output_dir)
     assert published(output_dir) == published(whole)
+
+
+def test_the_report_shows_every_episode(tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra viz")
+    convert(tiny, tmp_path / "out")
+    assert visualize_dataset.main([str(tmp_path / "out"), "--report", f"--out={tmp_path / 'drawn'}"]) == 0
 
 
 def test_a_version_becomes_the_other_and_back_without_a_difference(tiny: Path, tmp_path: Path) -> None:
