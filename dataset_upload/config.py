@@ -111,6 +111,8 @@ class LerobotConfig:
     fps: int = option(30, "frame rate: the source's, or one that divides it", unit="frames per second")
     codec: VideoCodec = option("h264", "h264: what every reader decodes; av1: what LeRobot records in")
     crf: int = option(23, "quality, 0 (best) to 51 of h264, to 63 of av1")
+    # 672 real frames at 256x256 and crf 23 take 1,065 kB with gop 2, 497 with 10, 384 with 30; to decode one of them at
+    # random takes 0.37, 0.78 and 1.66 ms.
     gop: int = option(
         10, "from a keyframe to the next: few make random access quick, many make files small", unit="frames"
     )

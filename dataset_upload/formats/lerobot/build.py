@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from dataset_upload.about import About, Column
 from dataset_upload.console.progress import progress
 from dataset_upload.formats.lerobot import description, metadata
+from dataset_upload.formats.lerobot.episode_row import schema_of_episode
 from dataset_upload.formats.lerobot.episode_stats import NAMES, united
 from dataset_upload.formats.lerobot.exact_statistics import Batch, exact_statistics
-from dataset_upload.formats.lerobot.features import INDICES, Feature, as_numbers, schema_of_episode, schema_of_frames
+from dataset_upload.formats.lerobot.features import INDICES, Feature, as_numbers, schema_of_frames
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
 from dataset_upload.formats.lerobot.layout import CAMERA, CONVERSION, MODALITY, NEW, Layout
 from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, join_clips

@@ -16,14 +16,13 @@ from dataset_upload.actions import find_representation
 from dataset_upload.config import LerobotConfig, OutputConfig
 from dataset_upload.errors import EpisodeError, Reason
 from dataset_upload.formats import WantedFrames
+from dataset_upload.formats.lerobot.episode_row import episode_values, schema_of_episode
 from dataset_upload.formats.lerobot.episode_stats import PixelStats, as_columns, number_stats, of_episode
 from dataset_upload.formats.lerobot.features import (
     INDICES,
     as_column,
-    episode_values,
     frame_features,
     frame_values,
-    schema_of_episode,
 )
 from dataset_upload.formats.lerobot.layout import CAMERA, waiting_path
 from dataset_upload.formats.lerobot.packed_video import packets_of
