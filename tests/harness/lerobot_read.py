@@ -57,6 +57,7 @@ def plain(key: str, value: Any) -> Any:
 
 
 def main(repo_id: str, root: str, out: str, views: str) -> None:
+    torch.set_num_threads(1)
     for name, view in json.loads(views).items():
         read = [{key: plain(key, value) for key, value in item.items()} for item in items(repo_id, root or None, view)]
         arrays: dict[str, Any] = {key: np.stack([item[key] for item in read]) for key in read[0]}

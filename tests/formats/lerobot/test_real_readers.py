@@ -1,0 +1,290 @@
+"""What the real LeRobot libraries read in a dataset is what the episodes hold, and judges find no fault with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lerobot_readers
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conversions import convert, skip_without_sentence_model
+from hub_client import REPO, Client
+from hub_server import HubServer
+from lerobot_on_python311 import without_type_parameters
+from numpy.typing import NDArray
+from project import PROJECT
+
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
+from dataset_upload.mini_egodex.part import make_mini_egodex
+from dataset_upload.video.geometry import plan_resize
+
+SCRIPTS = PROJECT / "tests" / "harness"
+CAMERA = "observation.images.ego"
+SMALL = 64  # as wide and high as lerobot_read.py gives pictures
+FPS, HORIZON = 30, 16
+SUBSET = [1, 3]
+VIEWS = {
+    "workers": {"num_workers": 2},  # first: see lerobot_read.py
+    "all": {},
+    "subset": {"episodes": SUBSET},
+    "windows": {
+        "delta_timestamps": {CAMERA: [-1 / FPS, 0.0, 1 / FPS], "action": [step / FPS for step in range(HORIZON)]}
+    },
+    "streaming": {"streaming": True},
+}
+
+Arrays = dict[str, NDArray[Any]]  # by the key of an item
+
+slow = pytest.mark.slow
+
+
+# What is read -----------------------------------------------------------------------------------------------------
+
+
+def read(root: Path | str, out: Path, views: dict[str, Any], version: str = "0.6.1", **variables: str) -> Any:
+    """What a version of lerobot gives in these views: `Arrays` by name."""
+    out.mkdir(exist_ok=True)
+    environment = lerobot_readers.lerobot(version)
+    ended = environment.run(SCRIPTS / "lerobot_read.py", REPO, root, out, json.dumps(views), timeout=600, **variables)
+    assert ended.exit_code == 0, ended.stderr
+    return {name: dict(np.load(out / f"{name}.npz")) for name in views}
+
+
+class Source:
+    """The episodes that a dataset was made of, in its order."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        loader = EgoDexLoader(str(path), "source")
+        episodes = {episode.key: episode for episode in loader.list_episodes()}
+        table = pq.read_table(root / "meta/episodes")
+        trajectories = [loader.load(episodes[key]) for key in table.column("source").to_pylist()]
+        self.lengths = [len(trajectory["frames"]) for trajectory in trajectories]
+        self.tasks = [trajectory["task"] for trajectory in trajectories]
+        self.states = [trajectory["actions"] for trajectory in trajectories]
+        self.frames = [self._small(trajectory["frames"]) for trajectory in trajectories]
+
+    def _small(self, frames: Any) -> NDArray[np.float32]:
+        resize = plan_resize((frames.shape[2], frames.shape[1]), "stretch", SMALL)
+        with frames.open() as video:
+            pictures = [
+                resize.apply(picture).to_ndarray(format="rgb24") for picture in video.decode(range(len(frames)))
+            ]
+        return np.stack(pictures).astype(np.float32)
+
+
+def distances(read_frames: NDArray[Any], source_frames: NDArray[Any]) -> NDArray[Any]:
+    """(T, T): mean squared differences of each frame read to each of the source."""
+    ours, theirs = (frames.reshape(len(frames), -1).astype(np.float64) for frames in (read_frames, source_frames))
+    squares: NDArray[Any] = (ours**2).sum(1)[:, None] - 2 * ours @ theirs.T + (theirs**2).sum(1)[None]
+    return squares / ours.shape[1]
+
+
+def by_index(items: Arrays) -> Arrays:
+    """In the order of the dataset, whatever the order in which they came."""
+    order = np.argsort(items["index"])
+    return {key: values[order] for key, values in items.items()}
+
+
+def assert_same(found: Arrays, expected: Arrays) -> None:
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        np.testing.assert_array_equal(found[key], values, err_msg=key)
+
+
+# On drawn episodes ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def source_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("egodex") / "part"
+    make_mini_egodex(path, episodes=5, size=(192, 128), frames=(20, 36))
+    return path
+
+
+def convert_to_lerobot(source: Path, output_dir: Path, *options: str) -> Path:
+    """The root of the dataset."""
+    skip_without_sentence_model()
+    convert(source, output_dir, "--output.format=lerobot", "--output.max_trajectories=-1", *options, name="drawn")
+    return output_dir / "drawn"
+
+
+@pytest.fixture(scope="module")
+def root(source_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return convert_to_lerobot(source_path, tmp_path_factory.mktemp("v30"), "--output.frame_size=96")
+
+
+@pytest.fixture(scope="module")
+def source(source_path: Path, root: Path) -> Source:
+    return Source(source_path, root)
+
+
+@pytest.fixture(scope="module")
+def views(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Arrays]:
+    """What lerobot 0.6.1 gives, by the names of `VIEWS`."""
+    found: dict[str, Arrays] = read(root, tmp_path_factory.mktemp("views"), VIEWS)
+    return found
+
+
+@slow
+def test_each_frame_is_nearest_to_its_own_in_the_source(views: dict[str, Arrays], source: Source) -> None:
+    frames = np.split(views["all"][CAMERA], np.cumsum(source.lengths)[:-1])
+    for number, (ours, theirs) in enumerate(zip(frames, source.frames, strict=True)):
+        nearest = distances(ours, theirs).argmin(axis=1)
+        np.testing.assert_array_equal(nearest, np.arange(len(theirs)), err_msg=f"episode {number}")
+
+
+@slow
+def test_each_row_has_its_state_and_the_next_one_as_action(views: dict[str, Arrays], source: Source) -> None:
+    actions = [np.concatenate([states[1:], states[-1:]]) for states in source.states]
+    np.testing.assert_array_equal(views["all"]["observation.state"], np.concatenate(source.states))
+    np.testing.assert_array_equal(views["all"]["action"], np.concatenate(actions))
+
+
+@slow
+def test_each_row_has_its_episode_and_its_task(views: dict[str, Arrays], source: Source) -> None:
+    rows = views["all"]
+    assert rows["task"].tolist() == np.repeat(source.tasks, source.lengths).tolist()
+    assert rows["episode_index"].tolist() == np.repeat(range(len(source.lengths)), source.lengths).tolist()
+    assert rows["frame_index"].tolist() == [step for length in source.lengths for step in range(length)]
+    assert rows["index"].tolist() == list(range(sum(source.lengths)))
+
+
+@slow
+def test_windows_stay_within_their_episode_and_say_so(views: dict[str, Arrays], source: Source) -> None:
+    whole, windows = views["all"], views["windows"]
+    ends = np.repeat(np.cumsum(source.lengths), source.lengths)
+    starts = ends - np.repeat(source.lengths, source.lengths)
+    rows = np.arange(len(ends))[:, None]
+    for key, offsets in ((CAMERA, np.arange(-1, 2)), ("action", np.arange(HORIZON))):
+        wanted = rows + offsets
+        within = np.clip(wanted, starts[:, None], ends[:, None] - 1)
+        np.testing.assert_array_equal(windows[key], whole[key][within])
+        np.testing.assert_array_equal(windows[f"{key}_is_pad"], wanted != within)
+
+
+@slow
+def test_chosen_episodes_are_those_of_the_whole(views: dict[str, Arrays]) -> None:
+    rows = np.isin(views["all"]["episode_index"], SUBSET)
+    assert_same(views["subset"], {key: values[rows] for key, values in views["all"].items()})
+
+
+@slow
+@pytest.mark.parametrize("view", ["workers", "streaming"])
+def test_shuffled_items_are_those_of_the_whole(views: dict[str, Arrays], view: str) -> None:
+    assert views[view]["index"].tolist() != views["all"]["index"].tolist()
+    assert_same(by_index(views[view]), views["all"])
+
+
+@slow
+def test_an_older_library_reads_the_same(root: Path, views: dict[str, Arrays], tmp_path: Path) -> None:
+    assert_same(read(root, tmp_path, {"all": {}}, "0.4.4")["all"], views["all"])
+
+
+@slow
+def test_from_the_hub_it_is_the_same(
+    root: Path, views: dict[str, Arrays], hub: HubServer, client: Client, tmp_path: Path
+) -> None:
+    ended = client.push(root.parent)
+    assert ended.exit_code == 0, ended.stderr
+    wanted = {"all": {}, "streaming": {"streaming": True}}
+    settings = {name: client.environment[name] for name in ("HF_ENDPOINT", "HF_TOKEN")}
+    found = read("", tmp_path / "out", wanted, **settings)
+    assert_same(found["all"], views["all"])
+    assert_same(by_index(found["streaming"]), views["all"])
+
+
+# Its own tools ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def edited(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("edited")
+    ended = lerobot_readers.lerobot().run(SCRIPTS / "lerobot_edit.py", root, out)
+    assert ended.exit_code == 0, ended.stderr
+    return out
+
+
+@slow
+@pytest.mark.parametrize(
+    ("name", "episodes"),
+    [("merged", [*range(5), *range(5)]), ("first", [0]), ("rest", [1, 2, 3, 4]), ("deleted", [0, 2, 3, 4])],
+)
+def test_lerobots_tools_edit_it(
+    edited: Path, views: dict[str, Arrays], source: Source, tmp_path: Path, name: str, episodes: list[int]
+) -> None:
+    whole = views["all"]
+    rows = np.concatenate([np.flatnonzero(whole["episode_index"] == episode) for episode in episodes])
+    found = read(edited / name, tmp_path, {"all": {}})["all"]
+    for key in ("observation.state", "action", "camera.pose", "task", "frame_index", "timestamp"):
+        np.testing.assert_array_equal(found[key], whole[key][rows], err_msg=key)
+    frames = np.split(found[CAMERA], np.cumsum([source.lengths[episode] for episode in episodes])[:-1])
+    for episode, ours in zip(episodes, frames, strict=True):
+        nearest = distances(ours, source.frames[episode]).argmin(axis=1)
+        np.testing.assert_array_equal(nearest, np.arange(len(ours)), err_msg=f"episode {episode}")
+
+
+@slow
+def test_a_policy_trains_on_it(root: Path) -> None:
+    ended = lerobot_readers.lerobot().run(SCRIPTS / "lerobot_train.py", root, timeout=600)
+    assert ended.exit_code == 0, ended.stderr
+    losses = json.loads(ended.stdout.splitlines()[-1])
+    assert len(losses) == 20
+    assert np.isfinite(losses).all()
+
+
+# Judges -----------------------------------------------------------------------------------------------------------
+
+
+@slow
+def test_robovet_finds_nothing_to_warn_of(root: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told.json"
+    ended = lerobot_readers.judges().run("doctor", root, "--json", told, program="robovet")
+    assert ended.exit_code == 0, ended.stdout
+    print(told.read_text())
+
+
+@slow
+def test_lerobot_doctor_warns_only_of_what_is_explained(root: Path) -> None:
+    ended = lerobot_readers.judges().run("check", root, "--json", program="lerobot-doctor")
+    assert ended.exit_code == 0, ended.stdout
+    print(ended.stdout)
+
+
+@slow
+def test_lerobot_lint_loads_it(root: Path) -> None:
+    ended = lerobot_readers.lerobot().run("check", root, "--format", "json", program="lelint")
+    print(ended.stdout, ended.stderr)
+    assert "EPISODE_LOAD_ERROR" not in ended.stdout
+
+
+# The harness ------------------------------------------------------------------------------------------------------
+
+
+def test_python_3_11_understands_what_was_written_for_3_12() -> None:
+    source = '''"""A module."""
+
+from __future__ import annotations
+
+from abc import ABC
+
+type Number = int | float
+
+
+class Box[T]:
+    pass
+
+
+class Pair[First, Second](ABC):
+    pass
+
+
+def same[T: Number](value: T) -> T:
+    return value
+'''
+    module: dict[str, Any] = {"__name__": "module"}
+    exec(compile(without_type_parameters(source), "module", "exec", dont_inherit=True), module)
+    assert module["Box"][int] and module["Pair"][int, str]
+    assert module["same"](3) == 3
