@@ -92,16 +92,16 @@ class _Columns:
 
     def summary(self) -> Stats:
         ordered = dict(zip(_ranks(self._count), self._values(self._prefixes), strict=True))
-        summary = {
+        exact = {
             "min": self._low,
             "max": self._high,
-            "mean": self._sum / self._count,
-            "std": np.sqrt(self._squares / self._count),
             **{name: _interpolated(ordered, share * (self._count - 1)) for name, share in QUANTILES.items()},
         }
-        return {name: [_short(value) for value in values] for name, values in summary.items()} | {
-            "count": [self._count]
-        }
+        sums = {"mean": self._sum / self._count, "std": np.sqrt(self._squares / self._count)}
+        return {
+            **{name: [float(value) for value in values] for name, values in exact.items()},
+            **{name: [_short(value) for value in values] for name, values in sums.items()},
+        } | {"count": [self._count]}
 
     def _keys(self, values: NDArray[Any]) -> NDArray[np.uint32]:
         """Integers that sort as the values do: of counts these themselves, which stay below 2**32."""
