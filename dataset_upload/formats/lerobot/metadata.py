@@ -11,9 +11,10 @@ import av
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset_upload.formats.lerobot import index
 from dataset_upload.formats.lerobot.episode_stats import NAMES, Stats, number_stats, of_episode
 from dataset_upload.formats.lerobot.features import INDICES, Feature, describe_video
-from dataset_upload.formats.lerobot.index import DATA_BYTES, VIDEO_BYTES, Place
+from dataset_upload.formats.lerobot.index import Place
 from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK, INFO, STATS, TASKS, Layout
 
 _PANDAS = {  # what tells pandas that `task` is the index, which LeRobot looks tasks up by
@@ -99,7 +100,7 @@ def write_info(
         described[CAMERA] = describe_video(size, fps, codec)
     num_files = len(places)
     own = (
-        {"data_files_size_in_mb": DATA_BYTES // 10**6, "video_files_size_in_mb": VIDEO_BYTES // 10**6}
+        {"data_files_size_in_mb": index.DATA_BYTES // 10**6, "video_files_size_in_mb": index.VIDEO_BYTES // 10**6}
         if layout.is_packed
         else {"total_videos": num_files, "total_chunks": -(-num_files // CHUNK)}
     )
