@@ -133,7 +133,8 @@ def make_dataset(episodes: list[Path], clips: list[list[Any]], way: Way, repeat:
     from dataset_upload.video.encoding import write_mp4
 
     root.mkdir()
-    paths, errors = [], []
+    paths: list[Path] = []
+    errors: list[float] = []
     for number, episode in enumerate(episodes):
         if not way.size:
             paths.append(episode.with_suffix(".mp4"))
@@ -157,9 +158,11 @@ def make_dataset(episodes: list[Path], clips: list[list[Any]], way: Way, repeat:
 def write_tables(lengths: list[int], way: Way, root: Path) -> None:
     """All that LeRobotDataset reads beside the video: five columns of indices, and an action of 48 numbers."""
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from dataset_upload.formats.lerobot.layout import LAYOUTS
+    from dataset_upload.formats.lerobot.metadata import write_tasks
 
     for folder in ("data/chunk-000", "meta/episodes/chunk-000"):
         (root / folder).mkdir(parents=True)
@@ -192,7 +195,7 @@ def write_tables(lengths: list[int], way: Way, root: Path) -> None:
         f"videos/{CAMERA}/to_timestamp": (starts + lengths) / FPS,
     }
     pq.write_table(pa.table(episodes), root / "meta/episodes/chunk-000/file-000.parquet")
-    pd.DataFrame({"task_index": [0]}, index=pd.Index(["work"], name="task")).to_parquet(root / "meta/tasks.parquet")
+    write_tasks(root, {"work": 0}, LAYOUTS["v3.0"])
     single = {"shape": [1], "names": None}
     features = {
         CAMERA: {"dtype": "video", "shape": [way.size or 1080, way.size or 1920, 3], "names": ["h", "w", "c"]},
