@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,15 @@ def distances(read_frames: NDArray[Any], source_frames: NDArray[Any]) -> NDArray
     return squares / ours.shape[1]
 
 
+def assert_nearest_to_own(items: Arrays, source: Source, episodes: Sequence[int] | None = None) -> None:
+    """Of all frames of an episode of the source, each frame read is nearest to its own; None: of all episodes."""
+    episodes = range(len(source.lengths)) if episodes is None else episodes
+    ends = np.cumsum([source.lengths[episode] for episode in episodes])
+    for episode, frames in zip(episodes, np.split(items[CAMERA], ends[:-1]), strict=True):
+        nearest = distances(frames, source.frames[episode]).argmin(axis=1)
+        assert nearest.tolist() == list(range(source.lengths[episode])), f"episode {episode}"
+
+
 def by_index(items: Arrays) -> Arrays:
     """In the order of the dataset, whatever the order in which they came."""
     order = np.argsort(items["index"])
@@ -136,10 +146,13 @@ def views(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Arr
 
 @slow
 def test_each_frame_is_nearest_to_its_own_in_the_source(views: dict[str, Arrays], source: Source) -> None:
-    frames = np.split(views["all"][CAMERA], np.cumsum(source.lengths)[:-1])
-    for number, (ours, theirs) in enumerate(zip(frames, source.frames, strict=True)):
-        nearest = distances(ours, theirs).argmin(axis=1)
-        np.testing.assert_array_equal(nearest, np.arange(len(theirs)), err_msg=f"episode {number}")
+    assert_nearest_to_own(views["all"], source)
+
+
+@slow
+def test_so_is_each_frame_of_av1(source_path: Path, source: Source, tmp_path: Path) -> None:
+    root = convert_to_lerobot(source_path, tmp_path / "output", "--output.frame_size=96", "--lerobot.codec=av1")
+    assert_nearest_to_own(read(root, tmp_path / "out", {"all": {}})["all"], source)
 
 
 @slow
@@ -248,10 +261,7 @@ def test_lerobots_tools_edit_it(
     found = read(edited / name, tmp_path, {"all": {}})["all"]
     for key in ("observation.state", "action", "camera.pose", "task", "frame_index", "timestamp"):
         np.testing.assert_array_equal(found[key], whole[key][rows], err_msg=key)
-    frames = np.split(found[CAMERA], np.cumsum([source.lengths[episode] for episode in episodes])[:-1])
-    for episode, ours in zip(episodes, frames, strict=True):
-        nearest = distances(ours, source.frames[episode]).argmin(axis=1)
-        np.testing.assert_array_equal(nearest, np.arange(len(ours)), err_msg=f"episode {episode}")
+    assert_nearest_to_own(found, source, episodes)
 
 
 @slow
