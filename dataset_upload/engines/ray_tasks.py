@@ -35,10 +35,7 @@ from dataset_upload.engines.suspects import lost, suspects_again_alone
 from dataset_upload.errors import EpisodeError, Reason, StoppedError, UsageError
 from dataset_upload.redaction import redact, redact_output
 
-# Ray reads these as it is imported: it reports to nobody, and workers use the Python that their node was started with,
-# also where `uv run` started this process.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read as Ray is imported: it reports to nobody
 
 import ray
 from ray import exceptions
@@ -242,7 +239,7 @@ def _cluster(address: str, num_workers: int) -> Iterator[_Head]:
     if address == "local":
         cpus = num_workers if num_workers > 0 else num_cores()
         settings = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    _mute()
+    _tame()
     try:
         if address == "auto":
             address = os.environ.get("RAY_ADDRESS", address)
@@ -275,13 +272,18 @@ def _check_address(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
-def _mute() -> None:
-    """Change what Ray has no options for: it stores this process's command line, secrets included, for its dashboard,
-    and prints many lines of a process or node that is lost, of which this module says one."""
-    from ray._private import utils, worker
+def _tame() -> None:
+    """Change what Ray has no options for once it is imported.
+
+    It stores this process's command line, secrets included, for its dashboard, and prints many lines of a process or
+    node that is lost, of which this module says one. Where `uv run` started this process, it would have workers make
+    an environment of their own; they are to use the Python that their node was started with.
+    """
+    from ray._private import ray_constants, utils, worker
 
     command_line = redact(utils.get_entrypoint_name())
     vars(utils)["get_entrypoint_name"] = lambda: command_line
+    vars(ray_constants)["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = False
     vars(worker)["print_to_stdstream"] = lambda *lines, **settings: None
 
 
