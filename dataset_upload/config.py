@@ -116,6 +116,12 @@ class LerobotConfig:
     gop: int = option(
         10, "from a keyframe to the next: few make random access quick, many make files small", unit="frames"
     )
+    horizons: list[int] = option(
+        [],
+        "add meta/chunk_stats.json: statistics of chunks of so many actions, in the camera of the first; none: no",
+        unit="actions",
+        decides_bytes=False,  # only of that file, which any later run makes anew
+    )
     hands: bool = option(True, "add hands.xyz: 25 joints of each hand, 600 bytes a frame")
 
 
@@ -242,6 +248,11 @@ def check_lerobot(config: GenerateConfig) -> None:
     _check_range("fps", config.lerobot.fps, 1, 1000, section="lerobot")
     _check_range("crf", config.lerobot.crf, 0, 63 if config.lerobot.codec == "av1" else 51, section="lerobot")
     _check_range("gop", config.lerobot.gop, 1, 1000, section="lerobot")
+    horizons = config.lerobot.horizons
+    if len(set(horizons)) < len(horizons):
+        raise UsageError("--lerobot.horizons: name each once")
+    for horizon in horizons:
+        _check_range("horizons", horizon, 1, 1000, section="lerobot")
     default = OutputConfig()
     for name, instead in (
         ("max_frames", "--lerobot.fps says how many frames are kept"),

@@ -58,6 +58,7 @@ def generate(config: GenerateConfig) -> int:
     check_place(folder, loader.local_sources())
     check_one_format(folder.parent, output_format)
     output_format.check_place(folder)
+    output_format.check_source(config, loader.about, loader.action_names)
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
             for path in (folder / LEDGER, *ledger_paths(folder)):

@@ -165,6 +165,14 @@ class Format(Protocol):
     def check_place(self, folder: Path) -> None:
         """Raises UsageError where something lies in a dataset's place that must not be touched."""
 
+    def check_source(self, config: GenerateConfig, about: About, action_names: Sequence[str]) -> None:
+        """Raises UsageError where options ask for what cannot be made of a loader's trajectories.
+
+        Args:
+            about: what the loader declares.
+            action_names: of the columns of its own actions.
+        """
+
     def check_ready(self) -> None:
         """Raises UsageError where something is missing that encoders need."""
 

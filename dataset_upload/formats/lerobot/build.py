@@ -13,14 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_upload.about import About, Column
+from dataset_upload.actions import Representation
+from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.formats.lerobot import description, metadata
+from dataset_upload.formats.lerobot.chunk_statistics import EpisodeActions, chunk_statistics
 from dataset_upload.formats.lerobot.episode_row import schema_of_episode
-from dataset_upload.formats.lerobot.episode_stats import NAMES, united
+from dataset_upload.formats.lerobot.episode_stats import NAMES, Stats, united
 from dataset_upload.formats.lerobot.exact_statistics import Batch, exact_statistics
-from dataset_upload.formats.lerobot.features import INDICES, Feature, as_numbers, schema_of_frames
+from dataset_upload.formats.lerobot.features import ACTION, INDICES, POSE, Feature, as_numbers, schema_of_frames
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
-from dataset_upload.formats.lerobot.layout import CAMERA, CONVERSION, MODALITY, NEW, Layout
+from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK_STATS, CONVERSION, MODALITY, NEW, STATS, Layout
+from dataset_upload.formats.lerobot.modality import modality
 from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
@@ -39,7 +43,8 @@ class Build:
         declared: what its loader says of episodes.
         fps: of its videos.
         robot_type: for info.json.
-        modality: what modality.json says, which v2.1 has.
+        representation: of its states and actions.
+        horizons: of chunks that there are to be statistics of.
         stored: the episodes that are in files: the target's own, or another dataset's of other layout.
         waiting: the pieces that wait; they count more than what is stored. None: there are none.
     """
@@ -50,7 +55,8 @@ class Build:
     declared: Sequence[Column]
     fps: int
     robot_type: str
-    modality: dict[str, Any]
+    representation: Representation
+    horizons: Sequence[int]
     stored: StoredEpisodes
     waiting: WaitingPieces | None
 
@@ -182,14 +188,16 @@ class Build:
     ) -> None:
         root = self.target / NEW
         paths = list(map(self._new_or_old, data))
-        stats = exact_statistics(lambda: self._batches(paths)) if places else {}
+        stats = exact_statistics(lambda: _batches(paths)) if places else {}
         if places:
             stats[CAMERA] = united(_pixel_stats(map(self._new_or_old, tables)))
-        metadata.write_stats(root, stats)
+        metadata.write_json(root / STATS, stats)
+        if self.horizons:
+            metadata.write_json(root / CHUNK_STATS, chunk_stats_of(self.representation, self.horizons, paths))
         metadata.write_tasks(root, tasks, self.layout)
         if not self.layout.is_packed:
             metadata.write_episode_lines(root, list(map(self._new_or_old, tables)), self.features)
-            metadata.write_json(root / MODALITY, self.modality)
+            metadata.write_json(root / MODALITY, modality(self.representation))
         metadata.write_info(
             root,
             self.layout,
@@ -204,11 +212,6 @@ class Build:
     def _new_or_old(self, name: str) -> Path:
         new = self.target / NEW / name
         return new if new.exists() else self.target / name
-
-    def _batches(self, files: Iterable[Path]) -> Iterator[Batch]:
-        for path in files:
-            for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
-                yield {name: as_numbers(batch[name]) for name in batch.schema.names}
 
 
 def finish_build(
@@ -229,6 +232,28 @@ def finish_build(
     finish_swap(folder)
 
 
+def chunk_stats_of(
+    representation: Representation, horizons: Sequence[int], files: Sequence[Path]
+) -> dict[str, dict[str, Stats]]:
+    """What chunk_stats.json says: by frame of reference and horizon, of all actions in these files of rows."""
+
+    def episodes() -> Iterator[EpisodeActions]:
+        for path in files:
+            file = pq.ParquetFile(path)
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, [ACTION, POSE], use_threads=False)
+                yield EpisodeActions(as_numbers(rows[ACTION]), as_numbers(rows[POSE]).reshape(-1, 4, 4))
+
+    found = {}
+    for horizon in progress(horizons, "Statistics of chunks", total=len(horizons), unit="horizon"):
+        stats = chunk_statistics(representation, horizon, episodes)
+        if stats is None:
+            logger.warning(f"Warning: No episode has {horizon} actions; --lerobot.horizons={horizon} is left out")
+        else:
+            found[str(horizon)] = stats
+    return {"camera": found}
+
+
 def robot_type(about: About) -> str:
     """Of what moves in the episodes of a source."""
     return "human_hands" if about.hand_joints else "unknown"
@@ -240,3 +265,9 @@ def _pixel_stats(tables: Iterable[Path]) -> Iterator[dict[str, Any]]:
         for batch in pq.ParquetFile(path).iter_batches(columns=names):
             for row in batch.to_pylist():
                 yield {name: row[f"stats/{CAMERA}/{name}"] for name in NAMES}
+
+
+def _batches(files: Iterable[Path]) -> Iterator[Batch]:
+    for path in files:
+        for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
+            yield {name: as_numbers(batch[name]) for name in batch.schema.names}

@@ -10,11 +10,12 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 
+from dataset_upload.formats.lerobot.build import chunk_stats_of
 from dataset_upload.formats.lerobot.exact_statistics import exact_statistics
 from dataset_upload.formats.lerobot.features import as_numbers, describe_video
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
 from dataset_upload.formats.lerobot.index import Place, place_episodes
-from dataset_upload.formats.lerobot.layout import CAMERA, INFO, STATS, TASKS
+from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK_STATS, INFO, STATS, TASKS
 from dataset_upload.formats.lerobot.metadata import index_columns
 from dataset_upload.formats.lerobot.packed_video import packets_of
 from dataset_upload.ledger import DONE
@@ -174,6 +175,19 @@ def statistics_exact(dataset: LerobotDataset) -> Iterator[str]:
         yield f"{CAMERA} has no statistics"
 
 
+def chunk_statistics_exact(dataset: LerobotDataset) -> Iterator[str]:
+    """chunk_stats.json has the statistics of all chunks."""
+    if not dataset.horizons:
+        return
+    stored = json.loads((dataset.folder / CHUNK_STATS).read_text(encoding="utf-8"))
+    paths = sorted(dataset.folder.glob("data/*/*.parquet"))
+    for frame, by_horizon in chunk_stats_of(dataset.representation, dataset.horizons, paths).items():
+        for horizon, stats in by_horizon.items():
+            for name, values in stats.items():
+                if not _is_same(stored.get(frame, {}).get(horizon, {}).get(name), values):
+                    yield f"{name} of chunks of {horizon} is not that of its rows"
+
+
 def ledger_agrees(dataset: LerobotDataset) -> Iterator[str]:
     """The ledger calls just these episodes done, in the order of their clip numbers, with these pictures."""
     done = sorted(
@@ -201,6 +215,7 @@ DATASET_CHECKS = (
     rows_in_order,
     videos_in_order,
     statistics_exact,
+    chunk_statistics_exact,
     ledger_agrees,
 )
 

@@ -162,6 +162,11 @@ class LerobotDataset(FinishedDataset):
         names = self.description["state_names"]
         return find_representation(settings["action_representation"], names, settings["wrist_axes"])
 
+    @property
+    def horizons(self) -> list[int]:
+        """Of chunks that it has statistics of."""
+        return list(self.description["settings"].get("horizons", []))
+
     @cached_property
     def episodes(self) -> StoredEpisodes:
         """Where each episode is."""

@@ -14,6 +14,7 @@ from dataset_upload.formats.lerobot import card
 from dataset_upload.formats.lerobot.layout import CONVERSION, INFO
 
 if TYPE_CHECKING:
+    from dataset_upload.actions import Representation
     from dataset_upload.formats.checks import Checks
     from dataset_upload.formats.lerobot.encoder import LerobotEncoder
     from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
@@ -30,6 +31,13 @@ _OUTPUT = (
     "wrist_axes",
     "max_frame_mismatch",
 )
+
+
+def _representation(config: GenerateConfig, action_names: Sequence[str]) -> Representation:
+    from dataset_upload.actions import find_representation
+
+    output = config.output
+    return find_representation(output.action_representation, action_names, output.wrist_axes)
 
 
 class LerobotFormat(Format):
@@ -49,6 +57,12 @@ class LerobotFormat(Format):
         """Raises UsageError where a README.md is not one of ours."""
         card.check(folder)
 
+    def check_source(self, config: GenerateConfig, about: About, action_names: Sequence[str]) -> None:
+        """Raises UsageError where statistics of chunks are asked for that there cannot be."""
+        from dataset_upload.formats.lerobot.chunk_statistics import check_horizons
+
+        check_horizons(_representation(config, action_names), config.lerobot.horizons, has_camera=bool(about.hand_joints))
+
     def check_ready(self) -> None:
         """Nothing is needed."""
 
@@ -62,7 +76,6 @@ class LerobotFormat(Format):
         self, folder: Path, config: GenerateConfig, about: About, action_names: Sequence[str]
     ) -> LerobotWriter:
         """Open a dataset to write into."""
-        from dataset_upload.actions import find_representation
         from dataset_upload.formats.lerobot.writer import LerobotWriter
 
         output = config.output
@@ -71,10 +84,11 @@ class LerobotFormat(Format):
             "settings": {
                 **{name: getattr(output, name) for name in _OUTPUT},
                 **result_settings(config.lerobot),
+                "horizons": config.lerobot.horizons,
                 "max_frames": -1,
                 "use_video": True,
             },
-            "representation": find_representation(output.action_representation, action_names, output.wrist_axes),
+            "representation": _representation(config, action_names),
         }
         return LerobotWriter(folder, config.lerobot, about, source)
 

@@ -4,6 +4,7 @@ README.md                                         the card
 meta/provenance.json                              how it was made
 meta/info.json                                    features, counts, where the files lie
 meta/stats.json                                   statistics of every feature
+meta/chunk_stats.json                             of chunks of actions, where they are asked for
 data/chunk-000/file-000.parquet                   a row a frame, a row group an episode
 videos/observation.images.ego/chunk-000/file-000.mp4
 meta/tasks.parquet                                row i is task i
@@ -31,7 +32,7 @@ from dataset_upload.formats import LEROBOT_INFO
 CARD = "README.md"
 CONVERSION = "meta/provenance.json"
 INFO = LEROBOT_INFO
-STATS = "meta/stats.json"
+STATS, CHUNK_STATS = "meta/stats.json", "meta/chunk_stats.json"
 TASKS = "meta/tasks.parquet"
 MODALITY = "meta/modality.json"
 SWAP, NEW = f"{WORK}/swap", f"{WORK}/new"

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_upload.formats.lerobot import index
-from dataset_upload.formats.lerobot.episode_stats import NAMES, Stats, number_stats, of_episode
+from dataset_upload.formats.lerobot.episode_stats import NAMES, number_stats, of_episode
 from dataset_upload.formats.lerobot.features import INDICES, Feature, describe_video
 from dataset_upload.formats.lerobot.index import Place
-from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK, INFO, STATS, TASKS, Layout
+from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK, INFO, TASKS, Layout
 
 _PANDAS = {  # what tells pandas that `task` is the index, which LeRobot looks tasks up by
     "index_columns": ["task"],
@@ -119,11 +119,6 @@ def write_info(
         "features": described,
     }
     write_json(root / INFO, info)
-
-
-def write_stats(root: Path, stats: Mapping[str, Stats]) -> None:
-    """stats.json."""
-    write_json(root / STATS, stats)
 
 
 def write_tasks(root: Path, tasks: Mapping[str, int], layout: Layout) -> None:

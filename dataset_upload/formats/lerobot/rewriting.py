@@ -14,7 +14,6 @@ from dataset_upload.formats.lerobot import card
 from dataset_upload.formats.lerobot.build import Build, finish_build, robot_type
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
 from dataset_upload.formats.lerobot.layout import LAYOUTS
-from dataset_upload.formats.lerobot.modality import modality
 
 
 def rewrite(dataset: LerobotDataset, target: Path, version: LerobotVersion) -> None:
@@ -43,7 +42,8 @@ def rewrite(dataset: LerobotDataset, target: Path, version: LerobotVersion) -> N
             about.columns,
             dataset.fps,
             robot_type(about),
-            modality(dataset.representation),
+            dataset.representation,
+            dataset.horizons,
             dataset.episodes,
             None,
         )

@@ -23,7 +23,6 @@ from dataset_upload.formats.lerobot import card, description
 from dataset_upload.formats.lerobot.build import Build, finish_build, robot_type
 from dataset_upload.formats.lerobot.features import frame_features
 from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, waiting_path
-from dataset_upload.formats.lerobot.modality import modality
 from dataset_upload.formats.lerobot.packed_video import DamagedVideoError
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import finish_swap
@@ -115,7 +114,8 @@ class LerobotWriter(DatasetWriter):
         waiting, digest = WaitingPieces(self.folder), ledger.rows_digest()
         stored = description.read(self.folder)
         pieces = list(waiting.files())
-        if stored is None or stored["rows"] != digest or pieces or self._damaged_files():
+        is_current = stored is not None and stored["rows"] == digest and _horizons(stored) == self._lerobot.horizons
+        if stored is None or not is_current or pieces or self._damaged_files():
             self._build(ledger, digest, waiting, pieces)
         else:
             write_whole(self.folder / CONVERSION, description.text(self._describe(ledger, digest, stored["files"])))
@@ -135,7 +135,8 @@ class LerobotWriter(DatasetWriter):
             self._about.columns,
             self._lerobot.fps,
             robot_type(self._about),
-            modality(self._representation),
+            self._representation,
+            self._lerobot.horizons,
             self._episodes(),
             waiting,
         )
@@ -156,3 +157,8 @@ class LerobotWriter(DatasetWriter):
             rows_digest=digest,
             own={"state_names": list(self._representation.names), "files": sizes},
         )
+
+
+def _horizons(stored: dict[str, Any]) -> list[int]:
+    """Of which chunks a dataset has statistics."""
+    return list(stored["settings"].get("horizons", []))
