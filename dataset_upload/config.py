@@ -16,6 +16,7 @@ from dataset_upload.video import DecodeScale, ResizeMode, VideoCodec
 
 ActionPart = Literal["hands", "fingertips", "camera"]
 LerobotVersion = Literal["v3.0", "v2.1"]
+LerobotKeys = Literal["default", "mecka"]
 
 CONFIGS = Path(__file__).parent / "configs" / "data_gen_configs"  # YAML files of options
 
@@ -108,6 +109,7 @@ class LerobotConfig:
     """How `output.format: lerobot` looks; frame size and resize mode are those of the output."""
 
     version: LerobotVersion = option("v3.0", "v3.0: packed files, a few; v2.1: two files an episode")
+    keys: LerobotKeys = option("default", "names of video, camera and hands; mecka: those that Cosmos' reader knows")
     fps: int = option(30, "frame rate: the source's, or one that divides it", unit="frames per second")
     codec: VideoCodec = option("h264", "h264: what every reader decodes; av1: what LeRobot records in")
     crf: int = option(23, "quality, 0 (best) to 51 of h264, to 63 of av1")
@@ -248,6 +250,8 @@ def check_lerobot(config: GenerateConfig) -> None:
     _check_range("fps", config.lerobot.fps, 1, 1000, section="lerobot")
     _check_range("crf", config.lerobot.crf, 0, 63 if config.lerobot.codec == "av1" else 51, section="lerobot")
     _check_range("gop", config.lerobot.gop, 1, 1000, section="lerobot")
+    if config.lerobot.keys == "mecka" and not config.lerobot.hands:
+        raise UsageError("--lerobot.hands: mecka's keys are those of hands; leave it out, or --lerobot.keys")
     horizons = config.lerobot.horizons
     if len(set(horizons)) < len(horizons):
         raise UsageError("--lerobot.horizons: name each once")

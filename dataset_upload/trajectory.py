@@ -100,4 +100,6 @@ class Trajectory(TypedDict):
     # (T, 4) in 0..1 of left hand, right hand, left and right index tip, NaN where unknown; None: the file has none.
     confidences: NotRequired[NDArray[np.float32] | None]
     hands: NotRequired[HandPoses]
+    # (T, 2, J, 3, 3), axes of the joints of left and right hand to world; only if asked for
+    joint_rotations: NotRequired[NDArray[np.float32]]
     skeleton: NotRequired[NDArray[np.float32]]  # (T, 68, 3) in the order of `arkit.SKELETON`; only if asked for

@@ -231,7 +231,16 @@ DECIDES_BYTES = {
         "overwrite": False,
         "verbose": False,
     },
-    "lerobot": {"version": True, "fps": True, "codec": True, "crf": True, "gop": True, "hands": True},
+    "lerobot": {
+        "version": True,
+        "keys": True,
+        "fps": True,
+        "codec": True,
+        "crf": True,
+        "gop": True,
+        "horizons": False,  # only of a file that any run makes anew
+        "hands": True,
+    },
     "hub": {
         "push_to_hub": False,
         "hub_repo_id": False,

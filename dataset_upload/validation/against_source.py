@@ -26,6 +26,7 @@ from dataset_upload.validation.source_pictures import SourceVideo, compare_pictu
 Array = NDArray[np.float64]
 
 _SAME_TIME = 1e-6  # seconds: ticks of a clock, multiplied
+_SAME_POSE = 1e-5  # metres, entries of rotations: where quaternions, or joints as the camera sees them, are stored
 _SAME_PIXEL = 1e-3  # of the clip: single precision, multiplied
 _JPEG_AS_CRF = 18
 _INTRINSICS, _INTRINSICS_SIZE = [[736.6339, 0, 960], [0, 736.6339, 540], [0, 0, 1]], (1920, 1080)
@@ -133,8 +134,14 @@ class Comparison:
         self._indices = Quantity("source_frames", "Frames are counted and chosen as the rule says", "frames")
         self._times = Quantity("source_times", "Time stamps and seconds left are the video's", "s", _SAME_TIME)
         self._rates = Quantity("source_rates", "Frame rates are the video's", "frames a second", _SAME_TIME)
-        self._positions = Quantity("source_positions", "Actions, camera and hands are where the source has them", "m")
-        self._rotations = Quantity("source_rotations", "Camera and wrists are turned as in the source", "(of -1 to 1)")
+        self._is_mecka = self._settings.get("keys") == "mecka"
+        same = _SAME_POSE if self._is_mecka else 0.0
+        self._positions = Quantity(
+            "source_positions", "Actions, camera and hands are where the source has them", "m", same
+        )
+        self._rotations = Quantity(
+            "source_rotations", "Camera and wrists are turned as in the source", "(of -1 to 1)", same
+        )
         self._confidences = Quantity("source_confidences", "Confidences are the source's", "(of 0 to 1)")
         self._intrinsics = Quantity(
             "source_intrinsics", "Intrinsics are the source's, resized as the picture", "pixels", _SAME_PIXEL
@@ -199,6 +206,8 @@ class Comparison:
             if f"{side}_hand" not in row:
                 continue
             joints = np.stack([pose(f"{side}{joint}")[:, :3, 3] for joint in self._hand_joints], axis=1)
+            if self._is_mecka:
+                joints[:, [joint.endswith("Metacarpal") for joint in self._hand_joints]] = np.nan
             self._positions.add(source, f"{side}_hand", row[f"{side}_hand"], joints)
             wrist = f"{side}_wrist_rotation"
             if wrist not in row:

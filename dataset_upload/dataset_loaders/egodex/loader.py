@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataset_upload.about import About
 from dataset_upload.actions import Poses, find_representation, guide15
-from dataset_upload.actions.arkit import HAND_JOINTS, SKELETON, of_hand
+from dataset_upload.actions.arkit import HAND_JOINTS, SIDES, SKELETON, of_hand
 from dataset_upload.config import GenerateConfig
 from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.dataset_loaders.egodex.about import EGODEX
@@ -67,6 +67,7 @@ class EgoDexLoader:
         actions: parts of an action; keys of `guide15.PARTS`.
         max_frame_mismatch: by how many frames video and poses may differ in length; both are cut to the shorter.
         with_skeleton: whether trajectories have the key `skeleton`: 18 more joints are read for it.
+        with_joint_rotations: whether they have the key `joint_rotations`, 1.8 kB a frame.
     """
 
     dataset_path: str | tuple[str, ...]
@@ -74,6 +75,7 @@ class EgoDexLoader:
     actions: tuple[str, ...] = ("hands", "fingertips", "camera")
     max_frame_mismatch: int = 1
     with_skeleton: bool = False
+    with_joint_rotations: bool = False
 
     about: ClassVar[About] = EGODEX
     poses: ClassVar[frozenset[Poses]] = frozenset({"hands", "camera", "skeleton"})
@@ -89,6 +91,7 @@ class EgoDexLoader:
             actions=tuple(config.output.actions),
             max_frame_mismatch=config.output.max_frame_mismatch,
             with_skeleton="skeleton" in find_representation(config.output.action_representation).needs,
+            with_joint_rotations=config.output.format == "lerobot" and config.lerobot.keys == "mecka",
         )
 
     @property
@@ -156,7 +159,8 @@ class EgoDexLoader:
             poses = _POSES_WITH_SKELETON if self.with_skeleton else _POSES
             num_poses = annotation.num_poses(poses)
             num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
-            positions, transforms = _read_poses(annotation, poses, num_frames)
+            whole = _POSES if self.with_joint_rotations else _WHOLE_POSES
+            positions, transforms = _read_poses(annotation, poses, num_frames, whole)
             trajectory = EgoDexTrajectory(
                 frames=frames[:num_frames],
                 actions=positions[:, [_POSES.index(pose) for pose in guide15.poses(self.actions)]].reshape(
@@ -201,6 +205,9 @@ class EgoDexLoader:
             )
         if self.with_skeleton:
             trajectory["skeleton"] = positions[:, [poses.index(joint) for joint in SKELETON]]
+        if self.with_joint_rotations:
+            hands = [[transforms[joint][:, :3, :3] for joint in of_hand(side)] for side in SIDES]
+            trajectory["joint_rotations"] = np.array(hands).transpose(2, 0, 1, 3, 4)
         return trajectory
 
     def _common_length(self, num_poses: int, num_video_frames: int, name: str) -> tuple[int, str | None]:
@@ -214,8 +221,10 @@ class EgoDexLoader:
         return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
 
 
-def _read_poses(annotation: Annotation, names: Sequence[str], num_frames: int) -> tuple[Array, dict[str, Array]]:
-    """Each pose, read once: (num_frames, len(names), 3) positions in metres, (num_frames, 4, 4) of some by name.
+def _read_poses(
+    annotation: Annotation, names: Sequence[str], num_frames: int, whole: Sequence[str]
+) -> tuple[Array, dict[str, Array]]:
+    """Each pose, read once: (num_frames, len(names), 3) positions in metres, (num_frames, 4, 4) of the `whole` ones.
 
     Of the others the rotations, four times as much, are dropped at once.
     """
@@ -223,7 +232,7 @@ def _read_poses(annotation: Annotation, names: Sequence[str], num_frames: int) -
     for column, name in enumerate(names):
         pose = annotation.pose(name, num_frames)
         positions[:, column] = pose[:, :3, 3]
-        if name in _WHOLE_POSES:
+        if name in whole:
             transforms[name] = pose
     return positions, transforms
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_upload.about import About, Column
 from dataset_upload.actions import Representation
+from dataset_upload.config import LerobotKeys
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.formats.lerobot import description, metadata
@@ -21,9 +23,10 @@ from dataset_upload.formats.lerobot.chunk_statistics import EpisodeActions, chun
 from dataset_upload.formats.lerobot.episode_row import schema_of_episode
 from dataset_upload.formats.lerobot.episode_stats import NAMES, Stats, united
 from dataset_upload.formats.lerobot.exact_statistics import Batch, exact_statistics
-from dataset_upload.formats.lerobot.features import ACTION, INDICES, POSE, Feature, as_numbers, schema_of_frames
+from dataset_upload.formats.lerobot.features import ACTION, INDICES, Feature, as_numbers, schema_of_frames
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
-from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK_STATS, CONVERSION, MODALITY, NEW, STATS, Layout
+from dataset_upload.formats.lerobot.keys import KEYS, Keys
+from dataset_upload.formats.lerobot.layout import CHUNK_STATS, CONVERSION, MODALITY, NEW, STATS, Layout
 from dataset_upload.formats.lerobot.modality import modality
 from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
@@ -44,6 +47,7 @@ class Build:
         fps: of its videos.
         robot_type: for info.json.
         representation: of its states and actions.
+        keys: names of camera and hands, a key of `KEYS`.
         horizons: of chunks that there are to be statistics of.
         stored: the episodes that are in files: the target's own, or another dataset's of other layout.
         waiting: the pieces that wait; they count more than what is stored. None: there are none.
@@ -56,6 +60,7 @@ class Build:
     fps: int
     robot_type: str
     representation: Representation
+    keys: LerobotKeys
     horizons: Sequence[int]
     stored: StoredEpisodes
     waiting: WaitingPieces | None
@@ -168,8 +173,9 @@ class Build:
                 writer.write_table(pa.table(columns, schema=schema), row_group_size=max(len(rows), 1))
 
     def _write_episodes(self, path: Path, members: list[tuple[str, int, Place]]) -> None:
-        own = schema_of_episode(self.declared, self.features)
-        schema = pa.schema([*metadata.index_fields(), *own])
+        camera = self.layout.camera
+        own = schema_of_episode(self.declared, self.features, camera)
+        schema = pa.schema([*metadata.index_fields(camera), *own])
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for key, number, place in members:
                 row = (
@@ -177,7 +183,7 @@ class Build:
                     if self._waits(number)
                     else self.stored.row(self.stored.by_key[key].place, own.names)
                 )
-                index = metadata.index_columns(place, self.fps)
+                index = metadata.index_columns(place, self.fps, camera)
                 columns = [
                     pa.array([index[each.name]], each.type) if each.name in index else row[each.name] for each in schema
                 ]
@@ -187,17 +193,19 @@ class Build:
         self, places: Sequence[Place], tasks: dict[str, int], videos: list[str], data: list[str], tables: list[str]
     ) -> None:
         root = self.target / NEW
-        paths = list(map(self._new_or_old, data))
+        paths, camera = list(map(self._new_or_old, data)), self.layout.camera
         stats = exact_statistics(lambda: _batches(paths)) if places else {}
         if places:
-            stats[CAMERA] = united(_pixel_stats(map(self._new_or_old, tables)))
+            stats[camera] = united(_pixel_stats(map(self._new_or_old, tables), camera))
         metadata.write_json(root / STATS, stats)
         if self.horizons:
-            metadata.write_json(root / CHUNK_STATS, chunk_stats_of(self.representation, self.horizons, paths))
+            metadata.write_json(
+                root / CHUNK_STATS, chunk_stats_of(self.representation, KEYS[self.keys], self.horizons, paths)
+            )
         metadata.write_tasks(root, tasks, self.layout)
         if not self.layout.is_packed:
-            metadata.write_episode_lines(root, list(map(self._new_or_old, tables)), self.features)
-            metadata.write_json(root / MODALITY, modality(self.representation))
+            metadata.write_episode_lines(root, list(map(self._new_or_old, tables)), self.features, camera)
+            metadata.write_json(root / MODALITY, modality(self.representation, camera))
         metadata.write_info(
             root,
             self.layout,
@@ -233,7 +241,7 @@ def finish_build(
 
 
 def chunk_stats_of(
-    representation: Representation, horizons: Sequence[int], files: Sequence[Path]
+    representation: Representation, keys: Keys, horizons: Sequence[int], files: Sequence[Path]
 ) -> dict[str, dict[str, Stats]]:
     """What chunk_stats.json says: by frame of reference and horizon, of all actions in these files of rows."""
 
@@ -241,8 +249,10 @@ def chunk_stats_of(
         for path in files:
             file = pq.ParquetFile(path)
             for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, [ACTION, POSE], use_threads=False)
-                yield EpisodeActions(as_numbers(rows[ACTION]), as_numbers(rows[POSE]).reshape(-1, 4, 4))
+                rows = file.read_row_group(group, [ACTION, *keys.camera], use_threads=False)
+                columns = {name: as_numbers(rows[name]) for name in rows.schema.names}
+                cameras = keys.camera_to_world(columns).astype(np.float32)
+                yield EpisodeActions(columns[ACTION], cameras)
 
     found = {}
     for horizon in progress(horizons, "Statistics of chunks", total=len(horizons), unit="horizon"):
@@ -259,12 +269,12 @@ def robot_type(about: About) -> str:
     return "human_hands" if about.hand_joints else "unknown"
 
 
-def _pixel_stats(tables: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    names = [f"stats/{CAMERA}/{name}" for name in NAMES]
+def _pixel_stats(tables: Iterable[Path], camera: str) -> Iterator[dict[str, Any]]:
+    names = [f"stats/{camera}/{name}" for name in NAMES]
     for path in tables:
         for batch in pq.ParquetFile(path).iter_batches(columns=names):
             for row in batch.to_pylist():
-                yield {name: row[f"stats/{CAMERA}/{name}"] for name in NAMES}
+                yield {name: row[f"stats/{camera}/{name}"] for name in NAMES}
 
 
 def _batches(files: Iterable[Path]) -> Iterator[Batch]:

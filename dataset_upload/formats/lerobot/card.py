@@ -9,6 +9,7 @@ from typing import Any
 from dataset_upload.errors import UsageError
 from dataset_upload.formats.description import about as about_of
 from dataset_upload.formats.lerobot import description as descriptions
+from dataset_upload.formats.lerobot.keys import KEYS
 from dataset_upload.formats.lerobot.layout import CARD, CONVERSION
 from dataset_upload.storage.whole_file import write_whole
 
@@ -30,8 +31,8 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 dataset = LeRobotDataset("OWNER/NAME", root="PATH_TO_THIS_FOLDER")
 ```
 
-`observation.images.ego` is the video, `observation.state` where hands and camera are, `action` what is done next;
-`meta/info.json` names every number. `camera.pose` is camera to world, row by row; `camera.intrinsics` belong to the
+`{video}` is the video, `observation.state` where hands and camera are, `action` what is done next;
+`meta/info.json` names every number. {keys_note} `{intrinsics}` belong to the
 stored pictures; `hands.confidence` is -1 where it is unknown. `meta/episodes` tells where each episode comes from.
 
 ## Licence
@@ -71,6 +72,7 @@ def render(
         return existing
     (description,) = descriptions
     about, settings = about_of(description), description["settings"]
+    keys = KEYS[settings.get("keys", "default")]
     header = yaml.safe_dump(
         {
             "license": about.licence,
@@ -92,6 +94,9 @@ def render(
         fps=settings["fps"],
         representation=settings["action_representation"],
         columns=len(description["action_names"]),
+        video=keys.video,
+        keys_note=keys.note,
+        intrinsics=keys.intrinsics,
         licence_note=about.licence_note,
         citation=f"\n```bibtex\n{about.citation}\n```\n" if about.citation else "",
     )

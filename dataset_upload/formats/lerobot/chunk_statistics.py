@@ -1,4 +1,4 @@
-"""Statistics of chunks of actions, step by step: the h-th action of every chunk, in the camera of the chunk's first step.
+"""Statistics of chunks of actions: of the h-th action of every chunk, in the camera of the chunk's first step.
 
 A chunk begins at every frame, and has only actions that its episode has: what readers repeat at the end is not counted.
 """

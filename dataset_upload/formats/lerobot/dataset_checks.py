@@ -15,7 +15,7 @@ from dataset_upload.formats.lerobot.exact_statistics import exact_statistics
 from dataset_upload.formats.lerobot.features import as_numbers, describe_video
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
 from dataset_upload.formats.lerobot.index import Place, place_episodes
-from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK_STATS, INFO, STATS, TASKS
+from dataset_upload.formats.lerobot.layout import CHUNK_STATS, INFO, STATS, TASKS
 from dataset_upload.formats.lerobot.metadata import index_columns
 from dataset_upload.formats.lerobot.packed_video import packets_of
 from dataset_upload.ledger import DONE
@@ -42,10 +42,11 @@ def files_there(dataset: LerobotDataset) -> Iterator[str]:
 
 def episodes_in_order(dataset: LerobotDataset) -> Iterator[str]:
     """Row i of the table of episodes is episode i, and says of it what follows from the lengths of all."""
-    names = list(index_columns(_FIRST, 1))
+    camera = dataset.layout.camera
+    names = list(index_columns(_FIRST, 1, camera))
     for path in dataset.episode_tables:
         for row in pq.read_table(path, columns=[*names, "source"]).to_pylist():
-            expected = index_columns(dataset.episodes.by_key[row["source"]].place, dataset.fps)
+            expected = index_columns(dataset.episodes.by_key[row["source"]].place, dataset.fps, camera)
             for name, value in expected.items():
                 if not _is_same(row[name], value):
                     yield f"{row['source']}: {name} is {row[name]}, not {value}"
@@ -149,7 +150,7 @@ def info_as_is(dataset: LerobotDataset) -> Iterator[str]:
     if places:
         with av.open(str(dataset.folder / dataset.layout.video_path(0))) as container:
             context = container.streams.video[0].codec_context
-            features[CAMERA] = describe_video((context.width, context.height), dataset.fps, context.name)
+            features[dataset.layout.camera] = describe_video((context.width, context.height), dataset.fps, context.name)
     for name in features.keys() | info["features"].keys():
         if info["features"].get(name) != features.get(name):
             yield f"the feature {name} is not described as it is"
@@ -171,8 +172,8 @@ def statistics_exact(dataset: LerobotDataset) -> Iterator[str]:
         for name, values in stats.items():
             if not _is_same(stored.get(feature, {}).get(name), values):
                 yield f"{name} of {feature} is not that of its rows"
-    if CAMERA not in stored:
-        yield f"{CAMERA} has no statistics"
+    if dataset.layout.camera not in stored:
+        yield f"{dataset.layout.camera} has no statistics"
 
 
 def chunk_statistics_exact(dataset: LerobotDataset) -> Iterator[str]:
@@ -181,7 +182,7 @@ def chunk_statistics_exact(dataset: LerobotDataset) -> Iterator[str]:
         return
     stored = json.loads((dataset.folder / CHUNK_STATS).read_text(encoding="utf-8"))
     paths = sorted(dataset.folder.glob("data/*/*.parquet"))
-    for frame, by_horizon in chunk_stats_of(dataset.representation, dataset.horizons, paths).items():
+    for frame, by_horizon in chunk_stats_of(dataset.representation, dataset.keys, dataset.horizons, paths).items():
         for horizon, stats in by_horizon.items():
             for name, values in stats.items():
                 if not _is_same(stored.get(frame, {}).get(horizon, {}).get(name), values):

@@ -24,7 +24,8 @@ from dataset_upload.formats.lerobot.features import (
     frame_features,
     frame_values,
 )
-from dataset_upload.formats.lerobot.layout import CAMERA, waiting_path
+from dataset_upload.formats.lerobot.keys import KEYS
+from dataset_upload.formats.lerobot.layout import waiting_path
 from dataset_upload.formats.lerobot.packed_video import packets_of
 from dataset_upload.formats.pieces import record, working_folder
 from dataset_upload.jobs import Job, Piece
@@ -90,29 +91,26 @@ class LerobotEncoder:
         representation = find_representation(
             self.output.action_representation, trajectory["action_names"], self.output.wrist_axes
         )
+        keys = KEYS[self.lerobot.keys]
         features = frame_features(
-            representation.names, representation.action_names, self.about.hand_joints, hands=self.lerobot.hands
+            representation.names,
+            representation.action_names,
+            keys.features(self.about.hand_joints, hands=self.lerobot.hands),
         )
-        values = frame_values(
-            trajectory,
-            indices,
-            resize,
-            representation.state(trajectory, indices),
-            representation.action(trajectory, indices),
-            self.lerobot.fps,
-        )
+        states, actions = representation.state(trajectory, indices), representation.action(trajectory, indices)
+        values = frame_values(states, actions, self.lerobot.fps) | keys.values(trajectory, indices, resize)
         own = [feature for feature in features if feature.name not in INDICES]
         rows = pa.record_batch(
             [as_column(feature, values[feature.name]) for feature in own], [feature.name for feature in own]
         )
-        schema = schema_of_episode(self.about.columns, features)
+        schema = schema_of_episode(self.about.columns, features, keys.video)
         episode = {
             **episode_values(trajectory, len(indices), self.about.columns),
             "clip_number": job.number,
             "clip_bytes": num_bytes,
             "clip_sha256": digest,
             **as_columns({each.name: number_stats(values[each.name]) for each in of_episode(features)}),
-            **as_columns({CAMERA: pixels.stats()}),
+            **as_columns({keys.video: pixels.stats()}),
         }
         row = pa.record_batch([pa.array([episode[name]], schema.field(name).type) for name in schema.names], schema)
         return Piece(

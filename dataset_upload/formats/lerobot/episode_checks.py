@@ -11,7 +11,7 @@ import numpy as np
 
 from dataset_upload.actions import Representation
 from dataset_upload.formats.lerobot.episode_stats import number_stats, of_episode
-from dataset_upload.formats.lerobot.features import ACTION, CONFIDENCE, INTRINSICS, POSE, STATE, UNKNOWN
+from dataset_upload.formats.lerobot.features import ACTION, CONFIDENCE, STATE, UNKNOWN
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset, LerobotTrajectory
 from dataset_upload.formats.lerobot.packed_video import ClipReader
 
@@ -71,7 +71,7 @@ def actions_follow(case: Case) -> Iterator[str]:
 
 def cameras_rigid(case: Case) -> Iterator[str]:
     """Every camera pose is a rotation and a position."""
-    if POSE not in case.trajectory.columns:
+    if not case.trajectory.has(case.dataset.keys.camera):
         return
     poses = case.trajectory.camera_to_world
     rotations = poses[:, :3, :3]
@@ -79,18 +79,28 @@ def cameras_rigid(case: Case) -> Iterator[str]:
     is_open = np.abs(poses[:, 3] - [0, 0, 0, 1]).max(axis=1) > _RIGID
     wrong = skewed | is_open | (np.linalg.det(rotations) < 0)
     if wrong.any():
-        yield f"camera.pose of frame {int(np.flatnonzero(wrong)[0])} is no rotation with a position"
+        yield f"{case.dataset.keys.camera[0]} of frame {int(np.flatnonzero(wrong)[0])} is no rotation with a position"
+
+
+def quaternions_unit(case: Case) -> Iterator[str]:
+    """Every rotation that is stored as a quaternion has the length 1."""
+    for name, values in case.trajectory.columns.items():
+        if name.endswith("_rotation"):
+            lengths = np.linalg.norm(values.reshape(len(values), -1, 4), axis=2)
+            if (np.abs(lengths - 1) > _RIGID).any():
+                yield f"{name} of frame {int(np.argwhere(np.abs(lengths - 1) > _RIGID)[0][0])} is no rotation"
 
 
 def intrinsics_fit(case: Case) -> Iterator[str]:
     """The intrinsics are those of the stored pictures: their centre lies in these, and they are the same throughout."""
-    if INTRINSICS not in case.trajectory.columns:
+    name = case.dataset.keys.intrinsics
+    if not case.trajectory.has([name]):
         return
     (fx, _, cx), (_, fy, cy), _ = case.trajectory.intrinsics
     width, height = case.sizes[0]
     if not (fx > 0 and fy > 0 and 0 < cx < width and 0 < cy < height):
         yield f"their centre ({cx:.1f}, {cy:.1f}) is outside the picture of {width}x{height}, or they have no focus"
-    if np.ptp(case.trajectory.columns[INTRINSICS], axis=0).any():
+    if np.ptp(case.trajectory.columns[name], axis=0).any():
         yield "they change"
 
 
@@ -120,6 +130,7 @@ EPISODE_CHECKS: tuple[EpisodeCheck, ...] = (
     numbers_finite,
     actions_follow,
     cameras_rigid,
+    quaternions_unit,
     intrinsics_fit,
     confidences_in_range,
     statistics_of_episode,

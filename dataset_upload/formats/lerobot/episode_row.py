@@ -26,11 +26,17 @@ _EPISODE_FIELDS = [
 _STORED_BYTES = [("clip_number", pa.int64()), ("clip_bytes", pa.int64()), ("clip_sha256", pa.string())]
 
 
-def schema_of_episode(declared: Sequence[Column], features: Sequence[Feature]) -> pa.Schema:
-    """What a worker knows of an episode: a row of this."""
+def schema_of_episode(declared: Sequence[Column], features: Sequence[Feature], camera: str) -> pa.Schema:
+    """What a worker knows of an episode: a row of this; `camera` is the name of the video."""
     of_loader = [(column.name, DECLARED_TYPES[column.type]) for column in declared]
     return pa.schema(
-        [("tasks", pa.list_(pa.string())), *_EPISODE_FIELDS, *of_loader, *_STORED_BYTES, *stats_fields(features)]
+        [
+            ("tasks", pa.list_(pa.string())),
+            *_EPISODE_FIELDS,
+            *of_loader,
+            *_STORED_BYTES,
+            *stats_fields(features, camera),
+        ]
     )
 
 

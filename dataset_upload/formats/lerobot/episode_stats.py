@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataset_upload.formats.lerobot.features import HANDS, INDICES, Feature
-from dataset_upload.formats.lerobot.layout import CAMERA
+from dataset_upload.formats.lerobot.features import INDICES, Feature
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)
@@ -22,15 +21,15 @@ Stats = dict[str, Any]  # by name: (D,) numbers, or nested lists (3, 1, 1) of pi
 
 
 def of_episode(features: Sequence[Feature]) -> list[Feature]:
-    """The features that an episode has statistics of by itself; 150 positions would take half of all metadata."""
-    return [feature for feature in features if feature.name not in (*INDICES, HANDS)]
+    """The features that an episode has statistics of by itself."""
+    return [feature for feature in features if feature.name not in INDICES and not feature.is_bulky]
 
 
-def stats_fields(features: Sequence[Feature]) -> list[tuple[str, pa.DataType]]:
-    """The columns of these statistics in the table of episodes."""
+def stats_fields(features: Sequence[Feature], camera: str) -> list[tuple[str, pa.DataType]]:
+    """The columns of these statistics in the table of episodes; `camera` is the name of the video."""
     numbers = pa.list_(pa.float64())
     pixels = pa.list_(pa.list_(numbers))
-    kinds = {CAMERA: pixels} | {feature.name: numbers for feature in of_episode(features)}
+    kinds = {camera: pixels} | {feature.name: numbers for feature in of_episode(features)}
     return [
         (f"stats/{feature}/{name}", pa.list_(pa.int64()) if name == "count" else kind)
         for feature, kind in kinds.items()

@@ -10,25 +10,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataset_upload.trajectory import Trajectory
-from dataset_upload.video.geometry import Resize
-
 STATE, ACTION = "observation.state", "action"
-POSE, INTRINSICS, CONFIDENCE, HANDS = "camera.pose", "camera.intrinsics", "hands.confidence", "hands.xyz"
+CONFIDENCE = "hands.confidence"
 UNKNOWN = -1.0  # a confidence; NaN would make every statistic of it NaN
 
 INDICES = ("episode_index", "index", "task_index")  # which only a finished dataset knows
 
-_CONFIDENCES = ("left_hand", "right_hand", "left_index_fingertip", "right_index_fingertip")
-
 
 @dataclass(frozen=True)
 class Feature:
-    """A column of the table of frames: `len(names)` numbers a frame, or a single one where there are no names."""
+    """A column of the table of frames: `len(names)` numbers a frame, or a single one where there are no names.
+
+    Attributes:
+        is_bulky: whether it has so many numbers that their statistics by episode would take half of all metadata.
+    """
 
     name: str
     dtype: str
     names: tuple[str, ...] | None = None
+    is_bulky: bool = False
 
     @property
     def type(self) -> pa.DataType:
@@ -52,28 +52,17 @@ class Feature:
 
 
 def frame_features(
-    state_names: Sequence[str], action_names: Sequence[str], hand_joints: Sequence[str], *, hands: bool
+    state_names: Sequence[str], action_names: Sequence[str], camera_and_hands: Sequence[Feature]
 ) -> list[Feature]:
     """The features of frames, but for the video.
 
     Args:
         state_names, action_names: of the numbers of a state, and of an action.
-        hand_joints: the points of a hand; none where trajectories have neither hands nor camera.
-        hands: whether to keep all their positions.
+        camera_and_hands: as `Keys.features` gives them.
     """
     features = [Feature(STATE, "float32", tuple(state_names)), Feature(ACTION, "float32", tuple(action_names))]
-    if hand_joints:
-        pose = tuple(f"camera_to_world_{row}{column}" for row in range(4) for column in range(4))
-        features += [
-            Feature(POSE, "float32", pose),
-            Feature(INTRINSICS, "float32", tuple(f"K_{row}{column}" for row in range(3) for column in range(3))),
-            Feature(CONFIDENCE, "float32", _CONFIDENCES),
-        ]
-    if hand_joints and hands:
-        joints = [f"{side}{joint}_{axis}" for side in ("left", "right") for joint in hand_joints for axis in "xyz"]
-        features.append(Feature(HANDS, "float32", tuple(joints)))
     indices = [Feature(name, "int64") for name in ("frame_index", *INDICES)]
-    return [*features, Feature("timestamp", "float32"), *indices]
+    return [*features, *camera_and_hands, Feature("timestamp", "float32"), *indices]
 
 
 def describe_video(size: tuple[int, int], fps: int, codec: str) -> dict[str, Any]:
@@ -96,41 +85,15 @@ def describe_video(size: tuple[int, int], fps: int, codec: str) -> dict[str, Any
     }
 
 
-def frame_values(
-    trajectory: Trajectory,
-    indices: NDArray[np.int64],
-    resize: Resize,
-    states: NDArray[np.float32],
-    actions: NDArray[np.float32],
-    fps: int,
-) -> dict[str, NDArray[Any]]:
-    """What a trajectory has of each feature at n of its frames: (n, D), or (n,) of a single number.
+def frame_values(states: NDArray[np.float32], actions: NDArray[np.float32], fps: int) -> dict[str, NDArray[Any]]:
+    """What n frames have of each feature, but for camera and hands: (n, D), or (n,) of a single number.
 
     Args:
-        indices: of these frames.
-        resize: what was done to them.
         states, actions: (n, D) of them.
         fps: at which they follow each other.
     """
-    count = len(indices)
-    steps = np.arange(count)
-    values: dict[str, NDArray[Any]] = {
-        STATE: states,
-        ACTION: actions,
-        "timestamp": (steps / fps).astype(np.float32),
-        "frame_index": steps,
-    }
-    if "camera_to_world" in trajectory:
-        values[POSE] = trajectory["camera_to_world"][indices].reshape(count, 16)
-    if "intrinsics" in trajectory:
-        values[INTRINSICS] = np.tile(resize.intrinsics(trajectory["intrinsics"]).reshape(1, 9), (count, 1))
-    confidences = trajectory.get("confidences")
-    known = np.full((count, len(_CONFIDENCES)), np.nan) if confidences is None else confidences[indices]
-    values[CONFIDENCE] = np.nan_to_num(known, nan=UNKNOWN).astype(np.float32)
-    if "hands" in trajectory:
-        hands = trajectory["hands"]
-        values[HANDS] = np.stack([hands["left_hand"][indices], hands["right_hand"][indices]], 1).reshape(count, -1)
-    return values
+    steps = np.arange(len(states))
+    return {STATE: states, ACTION: actions, "timestamp": (steps / fps).astype(np.float32), "frame_index": steps}
 
 
 def schema_of_frames(features: Sequence[Feature]) -> pa.Schema:

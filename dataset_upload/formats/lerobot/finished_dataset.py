@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,21 +14,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataset_upload.actions import Representation, find_representation
+from dataset_upload.config import LerobotKeys
 from dataset_upload.formats.finished_dataset import FinishedDataset
 from dataset_upload.formats.lerobot import description
 from dataset_upload.formats.lerobot.features import (
     ACTION,
     CONFIDENCE,
-    HANDS,
-    INTRINSICS,
-    POSE,
     STATE,
     Feature,
     as_numbers,
     frame_features,
 )
 from dataset_upload.formats.lerobot.index import Place
-from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, Layout
+from dataset_upload.formats.lerobot.keys import KEYS, Keys
+from dataset_upload.formats.lerobot.layout import CONVERSION, Layout, find_layout
 from dataset_upload.formats.lerobot.packed_video import ClipReader, decode_frames, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes
 from dataset_upload.stored_trajectory import Array, StoredTrajectory
@@ -42,11 +41,13 @@ class LerobotTrajectory(StoredTrajectory):
         place: where it is, as it follows from the lengths of all episodes.
         episodes: of the dataset.
         fps: of its video.
+        keys: the names of camera and hands.
     """
 
     place: Place
     episodes: StoredEpisodes
     fps: int
+    keys: Keys
 
     @property
     def task(self) -> str:
@@ -99,31 +100,33 @@ class LerobotTrajectory(StoredTrajectory):
     @property
     def camera_to_world(self) -> Array:
         """(T, 4, 4) camera poses, metres; camera axes x right, y down, z forward."""
-        return self._array(POSE, (-1, 4, 4), super().camera_to_world)
+        return self.keys.camera_to_world(self.columns) if self.has(self.keys.camera) else super().camera_to_world
 
     @property
     def intrinsics(self) -> Array:
         """(3, 3) camera matrix, pixels of the stored frames."""
-        known: Array = self._array(INTRINSICS, (-1, 3, 3), super().intrinsics[None])[0]
+        if not self.has([self.keys.intrinsics]):
+            return super().intrinsics
+        known: Array = self.columns[self.keys.intrinsics][0].astype(np.float64).reshape(3, 3)
         return known
 
     @property
     def hands(self) -> Array:
         """(2, T, 25, 3) joints of the left and the right hand, metres, world frame."""
-        unknown = super().hands.swapaxes(0, 1)
-        return self._array(HANDS, (self.place.length, 2, -1, 3), unknown).swapaxes(0, 1)
+        return self.keys.joints(self.columns) if self.has(self.keys.hands) else super().hands
 
     @property
     def confidences(self) -> Array:
         """(2, T) how sure the tracker is of the left and the right hand, 0 to 1; NaN where unknown."""
-        stored = self._array(CONFIDENCE, (-1, 4), np.full((self.place.length, 4), np.nan))[:, :2].T
+        if not self.has([CONFIDENCE]):
+            return super().confidences
+        stored = self.columns[CONFIDENCE][:, :2].T.astype(np.float64)
         known: Array = np.where(stored < 0, np.nan, stored)
         return known
 
-    def _array(self, feature: str, shape: tuple[int, ...], unknown: Array) -> Array:
-        values = self.columns.get(feature)
-        found: Array = unknown if values is None else values.astype(np.float64).reshape(shape)
-        return found
+    def has(self, features: Iterable[str]) -> bool:
+        """Whether it has all of these features."""
+        return self.columns.keys() >= set(features)
 
 
 class LerobotDataset(FinishedDataset):
@@ -140,7 +143,18 @@ class LerobotDataset(FinishedDataset):
     @property
     def layout(self) -> Layout:
         """How its files lie."""
-        return LAYOUTS[self.description["settings"]["version"]]
+        return find_layout(self.description["settings"]["version"], self.keys_name)
+
+    @property
+    def keys_name(self) -> LerobotKeys:
+        """As `lerobot.keys` has it."""
+        name: LerobotKeys = self.description["settings"].get("keys", "default")
+        return name
+
+    @property
+    def keys(self) -> Keys:
+        """The names of camera and hands."""
+        return KEYS[self.keys_name]
 
     @property
     def fps(self) -> int:
@@ -151,9 +165,8 @@ class LerobotDataset(FinishedDataset):
     def features(self) -> list[Feature]:
         """The features of frames, but for the video, that it must have."""
         about = self.description
-        return frame_features(
-            about["state_names"], about["action_names"], about["hand_joints"], hands=about["settings"]["hands"]
-        )
+        own = self.keys.features(about["hand_joints"], hands=about["settings"]["hands"])
+        return frame_features(about["state_names"], about["action_names"], own)
 
     @property
     def representation(self) -> Representation:
@@ -196,7 +209,7 @@ class LerobotDataset(FinishedDataset):
         for number in range(len(by_number)) if numbers is None else numbers:
             place = by_number[number].place
             (row,) = self.episodes.row(place).to_pylist()
-            trajectory = LerobotTrajectory(number, row, self.root, place, self.episodes, self.fps)
+            trajectory = LerobotTrajectory(number, row, self.root, place, self.episodes, self.fps, self.keys)
             row.update(self._as_in_rfm(trajectory))
             yield trajectory
 
@@ -212,10 +225,10 @@ class LerobotDataset(FinishedDataset):
             "timestamps": trajectory.times,
             "actions": trajectory.states,
         }
-        if POSE in trajectory.columns:
+        if trajectory.has(self.keys.camera):
             row["camera_to_world"], row["intrinsics"] = trajectory.camera_to_world, trajectory.intrinsics
             stored = trajectory.columns[CONFIDENCE]
             row["confidences"] = np.where(stored < 0, np.nan, stored) if known or (stored >= 0).any() else None
-        if HANDS in trajectory.columns:
+        if trajectory.has(self.keys.hands):
             row["left_hand"], row["right_hand"] = trajectory.hands
         return row

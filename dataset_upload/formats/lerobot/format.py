@@ -58,10 +58,13 @@ class LerobotFormat(Format):
         card.check(folder)
 
     def check_source(self, config: GenerateConfig, about: About, action_names: Sequence[str]) -> None:
-        """Raises UsageError where statistics of chunks are asked for that there cannot be."""
+        """Raises UsageError where hands, or statistics of chunks, are asked for that there cannot be."""
         from dataset_upload.formats.lerobot.chunk_statistics import check_horizons
+        from dataset_upload.formats.lerobot.keys import KEYS
 
-        check_horizons(_representation(config, action_names), config.lerobot.horizons, has_camera=bool(about.hand_joints))
+        KEYS[config.lerobot.keys].check(about.hand_joints)
+        representation = _representation(config, action_names)
+        check_horizons(representation, config.lerobot.horizons, has_camera=bool(about.hand_joints))
 
     def check_ready(self) -> None:
         """Nothing is needed."""

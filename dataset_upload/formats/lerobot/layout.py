@@ -6,7 +6,7 @@ meta/info.json                                    features, counts, where the fi
 meta/stats.json                                   statistics of every feature
 meta/chunk_stats.json                             of chunks of actions, where they are asked for
 data/chunk-000/file-000.parquet                   a row a frame, a row group an episode
-videos/observation.images.ego/chunk-000/file-000.mp4
+videos/observation.images.ego/chunk-000/file-000.mp4   or as `lerobot.keys` has it
 meta/tasks.parquet                                row i is task i
 meta/episodes/chunk-000/file-000.parquet          row i is episode i
 
@@ -22,12 +22,13 @@ meta/tasks.jsonl, episodes.jsonl, episodes_stats.jsonl, modality.json
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset_upload.config import LerobotVersion
+from dataset_upload.config import LerobotKeys, LerobotVersion
 from dataset_upload.dataset_folder import WORK
 from dataset_upload.formats import LEROBOT_INFO
+from dataset_upload.formats.lerobot.keys import KEYS
 
 CARD = "README.md"
 CONVERSION = "meta/provenance.json"
@@ -36,8 +37,6 @@ STATS, CHUNK_STATS = "meta/stats.json", "meta/chunk_stats.json"
 TASKS = "meta/tasks.parquet"
 MODALITY = "meta/modality.json"
 SWAP, NEW = f"{WORK}/swap", f"{WORK}/new"
-
-CAMERA = "observation.images.ego"
 
 CHUNK = 1000  # files a folder
 _PER_FOLDER = 1000  # waiting pieces
@@ -50,6 +49,7 @@ class Layout:
     Attributes:
         version: as `codebase_version` has it.
         data, video: patterns of paths, as info.json has them.
+        camera: the name of the video.
         is_packed: whether files hold many episodes, and not one each.
     """
 
@@ -57,6 +57,7 @@ class Layout:
     data: str
     video: str
     is_packed: bool
+    camera: str = "observation.images.ego"
 
     def data_path(self, number: int) -> str:
         """Where a file of rows lies."""
@@ -70,7 +71,7 @@ class Layout:
         chunk, within = divmod(number, CHUNK)
         # info.json's patterns know these names; of a version's two, only its own stand in them.
         return pattern.format(
-            video_key=CAMERA, chunk_index=chunk, file_index=within, episode_chunk=chunk, episode_index=number
+            video_key=self.camera, chunk_index=chunk, file_index=within, episode_chunk=chunk, episode_index=number
         )
 
     def episodes_path(self, number: int) -> str:
@@ -92,6 +93,11 @@ LAYOUTS: dict[LerobotVersion, Layout] = {
         is_packed=False,
     ),
 }
+
+
+def find_layout(version: LerobotVersion, keys: LerobotKeys) -> Layout:
+    """What a dataset of these options is like on disk."""
+    return replace(LAYOUTS[version], camera=KEYS[keys].video)
 
 
 def waiting_path(kind: str, number: int) -> str:

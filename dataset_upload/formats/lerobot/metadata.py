@@ -15,7 +15,7 @@ from dataset_upload.formats.lerobot import index
 from dataset_upload.formats.lerobot.episode_stats import NAMES, number_stats, of_episode
 from dataset_upload.formats.lerobot.features import INDICES, Feature, describe_video
 from dataset_upload.formats.lerobot.index import Place
-from dataset_upload.formats.lerobot.layout import CAMERA, CHUNK, INFO, TASKS, Layout
+from dataset_upload.formats.lerobot.layout import CHUNK, INFO, TASKS, Layout
 
 _PANDAS = {  # what tells pandas that `task` is the index, which LeRobot looks tasks up by
     "index_columns": ["task"],
@@ -35,8 +35,12 @@ _PANDAS = {  # what tells pandas that `task` is the index, which LeRobot looks t
 }
 
 
-def index_columns(place: Place, fps: int) -> dict[str, Any]:
-    """What a row of the table of episodes says of where the episode is, and what follows from that."""
+def index_columns(place: Place, fps: int, camera: str) -> dict[str, Any]:
+    """What a row of the table of episodes says of where the episode is, and what follows from that.
+
+    Args:
+        fps, camera: rate and name of the video.
+    """
     start, end = place.first_row, place.first_row + place.length
     numbers = {
         "episode_index": place.episode,
@@ -44,14 +48,14 @@ def index_columns(place: Place, fps: int) -> dict[str, Any]:
         "data/file_index": place.data_file % CHUNK,
         "dataset_from_index": start,
         "dataset_to_index": end,
-        f"videos/{CAMERA}/chunk_index": place.video_file // CHUNK,
-        f"videos/{CAMERA}/file_index": place.video_file % CHUNK,
+        f"videos/{camera}/chunk_index": place.video_file // CHUNK,
+        f"videos/{camera}/file_index": place.video_file % CHUNK,
         "meta/episodes/chunk_index": place.meta_file // CHUNK,
         "meta/episodes/file_index": place.meta_file % CHUNK,
     }
     seconds = {
-        f"videos/{CAMERA}/from_timestamp": place.first_frame / fps,
-        f"videos/{CAMERA}/to_timestamp": (place.first_frame + place.length) / fps,
+        f"videos/{camera}/from_timestamp": place.first_frame / fps,
+        f"videos/{camera}/to_timestamp": (place.first_frame + place.length) / fps,
     }
     return {**numbers, **seconds, **_index_stats(place)}
 
@@ -68,9 +72,9 @@ def _index_stats(place: Place) -> dict[str, Any]:
     }
 
 
-def index_fields() -> list[pa.Field]:
+def index_fields(camera: str) -> list[pa.Field]:
     """The columns that `index_columns` gives."""
-    example = index_columns(Place(0, 0, 0, 0, 0, 0, 0, 0, 1), 1)
+    example = index_columns(Place(0, 0, 0, 0, 0, 0, 0, 0, 1), 1, camera)
     of_list = {True: pa.list_(pa.int64()), False: pa.list_(pa.float64())}
     return [
         pa.field(name, of_list[name.endswith("/count")])
@@ -97,7 +101,7 @@ def write_info(
         with av.open(str(video)) as container:
             stream = container.streams.video[0]
             size, codec = (stream.width, stream.height), stream.codec_context.name
-        described[CAMERA] = describe_video(size, fps, codec)
+        described[layout.camera] = describe_video(size, fps, codec)
     num_files = len(places)
     own = (
         {"data_files_size_in_mb": index.DATA_BYTES // 10**6, "video_files_size_in_mb": index.VIDEO_BYTES // 10**6}
@@ -132,7 +136,7 @@ def write_tasks(root: Path, tasks: Mapping[str, int], layout: Layout) -> None:
     pq.write_table(pa.table(columns, schema=schema), root / TASKS)
 
 
-def write_episode_lines(root: Path, tables: Sequence[Path], features: Sequence[Feature]) -> None:
+def write_episode_lines(root: Path, tables: Sequence[Path], features: Sequence[Feature], camera: str) -> None:
     """What v2.1 has of episodes, from our table of them: episodes.jsonl, episodes_stats.jsonl."""
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -145,7 +149,7 @@ def write_episode_lines(root: Path, tables: Sequence[Path], features: Sequence[F
             own = {name: value for name, value in row.items() if "/" not in name and not name.startswith("dataset_")}
             yield {"episode_index": own.pop("episode_index"), **own}
 
-    kinds = [CAMERA, *INDICES, *(feature.name for feature in of_episode(features))]
+    kinds = [camera, *INDICES, *(feature.name for feature in of_episode(features))]
     of_v21 = NAMES[:5]  # without quantiles
 
     def stats() -> Iterator[dict[str, Any]]:

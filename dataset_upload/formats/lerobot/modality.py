@@ -8,7 +8,6 @@ from typing import Any
 
 from dataset_upload.actions import Representation
 from dataset_upload.actions.columns import WIDTHS, Part
-from dataset_upload.formats.lerobot.layout import CAMERA
 
 # What GR00T's configurations for human hands call them.
 _GROOT_NAMES = {
@@ -20,13 +19,13 @@ _GROOT_NAMES = {
 }
 
 
-def modality(representation: Representation) -> dict[str, Any]:
-    """What modality.json says of a dataset with these states and actions."""
+def modality(representation: Representation, camera: str) -> dict[str, Any]:
+    """What modality.json says of a dataset with these states and actions; `camera` is the name of the video."""
     names = _GROOT_NAMES if representation.name == "groot29" else {}
     return {
         "state": _slices(representation.parts, len(representation.names), names),
         "action": _slices(representation.action_parts, len(representation.action_names), names),
-        "video": {"ego_view": {"original_key": CAMERA}},
+        "video": {"ego_view": {"original_key": camera}},
         "annotation": {"human.task_description": {"original_key": "task_index"}},
     }
 

@@ -13,7 +13,7 @@ from dataset_upload.formats.description import about as about_of
 from dataset_upload.formats.lerobot import card
 from dataset_upload.formats.lerobot.build import Build, finish_build, robot_type
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
-from dataset_upload.formats.lerobot.layout import LAYOUTS
+from dataset_upload.formats.lerobot.layout import find_layout
 
 
 def rewrite(dataset: LerobotDataset, target: Path, version: LerobotVersion) -> None:
@@ -37,12 +37,13 @@ def rewrite(dataset: LerobotDataset, target: Path, version: LerobotVersion) -> N
     with nullcontext() if dataset.is_copy else dataset_lock(dataset.folder):  # no run may change it meanwhile
         build = Build(
             target,
-            LAYOUTS[version],
+            find_layout(version, dataset.keys_name),
             dataset.features,
             about.columns,
             dataset.fps,
             robot_type(about),
             dataset.representation,
+            dataset.keys_name,
             dataset.horizons,
             dataset.episodes,
             None,

@@ -22,7 +22,8 @@ from dataset_upload.formats import description as descriptions
 from dataset_upload.formats.lerobot import card, description
 from dataset_upload.formats.lerobot.build import Build, finish_build, robot_type
 from dataset_upload.formats.lerobot.features import frame_features
-from dataset_upload.formats.lerobot.layout import CONVERSION, LAYOUTS, waiting_path
+from dataset_upload.formats.lerobot.keys import KEYS
+from dataset_upload.formats.lerobot.layout import CONVERSION, find_layout, waiting_path
 from dataset_upload.formats.lerobot.packed_video import DamagedVideoError
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import finish_swap
@@ -55,11 +56,13 @@ class LerobotWriter(DatasetWriter):
         self._lerobot = lerobot
         self._about = about
         self._source = source
-        self._layout = LAYOUTS[lerobot.version]
+        self._layout = find_layout(lerobot.version, lerobot.keys)
         self._representation: Representation = source["representation"]
         representation = self._representation
         self._features = frame_features(
-            representation.names, representation.action_names, about.hand_joints, hands=lerobot.hands
+            representation.names,
+            representation.action_names,
+            KEYS[lerobot.keys].features(about.hand_joints, hands=lerobot.hands),
         )
 
     def place(self, job: Job, piece: Piece) -> None:
@@ -136,6 +139,7 @@ class LerobotWriter(DatasetWriter):
             self._lerobot.fps,
             robot_type(self._about),
             self._representation,
+            self._lerobot.keys,
             self._lerobot.horizons,
             self._episodes(),
             waiting,
