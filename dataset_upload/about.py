@@ -42,6 +42,7 @@ class About:
         columns: what its annotations say of an episode.
         hand_joints: the names of a hand's points, in order; none where its trajectories have no hands.
         publishing_forbidden: why what is made of it must not be public, in half a sentence; None: it may be.
+        fps: frames a second of all its videos; None: they differ, or nobody knows.
         actions: what an action's numbers are, with units and frame of reference; empty: metres in the world frame.
     """
 
@@ -55,4 +56,5 @@ class About:
     columns: tuple[Column, ...] = ()
     hand_joints: tuple[str, ...] = ()
     publishing_forbidden: str | None = None
+    fps: int | None = None
     actions: str = ""

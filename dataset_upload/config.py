@@ -17,6 +17,7 @@ from dataset_upload.video import DecodeScale, ResizeMode, VideoCodec
 ActionPart = Literal["hands", "fingertips", "camera"]
 LerobotVersion = Literal["v3.0", "v2.1"]
 LerobotKeys = Literal["default", "mecka"]
+LerobotVideo = Literal["encode", "copy"]
 
 CONFIGS = Path(__file__).parent / "configs" / "data_gen_configs"  # YAML files of options
 
@@ -110,6 +111,7 @@ class LerobotConfig:
 
     version: LerobotVersion = option("v3.0", "v3.0: packed files, a few; v2.1: two files an episode")
     keys: LerobotKeys = option("default", "names of video, camera and hands; mecka: those that Cosmos' reader knows")
+    video: LerobotVideo = option("encode", "copy: the source's own pictures, as large and as coded as they are")
     fps: int = option(30, "frame rate: the source's, or one that divides it", unit="frames per second")
     codec: VideoCodec = option("h264", "h264: what every reader decodes; av1: what LeRobot records in")
     crf: int = option(23, "quality, 0 (best) to 51 of h264, to 63 of av1")
@@ -245,11 +247,20 @@ def check_config(config: GenerateConfig) -> None:
     check_hub_options(config.hub)
 
 
+_ENCODING = ("codec", "crf", "gop")
+
+
 def check_lerobot(config: GenerateConfig) -> None:
     """Raises UsageError where options do not fit LeRobot datasets."""
     _check_range("fps", config.lerobot.fps, 1, 1000, section="lerobot")
     _check_range("crf", config.lerobot.crf, 0, 63 if config.lerobot.codec == "av1" else 51, section="lerobot")
     _check_range("gop", config.lerobot.gop, 1, 1000, section="lerobot")
+    if config.lerobot.video == "copy":
+        for section, names in (("output", ("frame_size", "shortest_edge_size", "resize")), ("lerobot", _ENCODING)):
+            given, usual = getattr(config, section), getattr(GenerateConfig(), section)
+            for name in names:
+                if getattr(given, name) != getattr(usual, name):
+                    raise UsageError(f"--{section}.{name}: has no use with --lerobot.video=copy; leave it out")
     if config.lerobot.keys == "mecka" and not config.lerobot.hands:
         raise UsageError("--lerobot.hands: mecka's keys are those of hands; leave it out, or --lerobot.keys")
     horizons = config.lerobot.horizons

@@ -58,7 +58,7 @@ class Conversion:
             resize = self.encoder.plan_resize((video.width, video.height))
             pictures = (resize.apply(picture) for picture in video.decode(indices))
             try:
-                piece = self.encoder.encode(job, trajectory, WantedFrames(indices, resize, pictures))
+                piece = self.encoder.encode(job, trajectory, WantedFrames(indices, resize, pictures, video.coded))
             except OSError as error:
                 raise StoppedError(f"Cannot write {error.filename or job.key}: {error.strerror or error}") from error
         return piece._replace(seconds=time.monotonic() - start, fetched_bytes=self.loader.take_fetched_bytes())

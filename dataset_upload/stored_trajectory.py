@@ -52,6 +52,11 @@ class StoredTrajectory(ABC):
     def clip(self) -> list[Path]:
         """Where the MP4 lies, or the JPEGs, in order."""
 
+    @property
+    def plays_in_browsers(self) -> bool:
+        """Whether its MP4 is coded so that they play it."""
+        return True
+
     def clip_contents(self) -> list[bytes]:
         """The MP4, or the JPEGs, in order. Raises OSError."""
         return [path.read_bytes() for path in self.clip]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, overload
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from av import Packet
+
     from dataset_upload.video.picture import Picture
 
 
@@ -33,6 +35,12 @@ class OpenVideo(Protocol):
 
     def decode(self, indices: NDArray[np.int64]) -> Iterator[Picture]:
         """The pictures of these of the T frames, which must ascend. Raises EpisodeError where one is damaged."""
+
+    def coded(self, count: int) -> Iterator[Packet[Any]]:
+        """The first `count` frames as the file has them, neither decoded nor encoded, in the order of showing.
+
+        Raises EpisodeError where what a file has are not frames one by one.
+        """
 
 
 class Frames(Protocol):

@@ -234,6 +234,7 @@ DECIDES_BYTES = {
     "lerobot": {
         "version": True,
         "keys": True,
+        "video": True,
         "fps": True,
         "codec": True,
         "crf": True,

@@ -48,11 +48,13 @@ class WantedFrames(NamedTuple):
         indices: which of its frames these are, as `frame_indices` gave them.
         resize: what is done to them, as `plan_resize` gave it.
         pictures: the frames themselves, resized; decoded as they are asked for.
+        coded: gives so many of the trajectory's first frames as its file has them; see `OpenVideo.coded`.
     """
 
     indices: NDArray[np.int64]
     resize: Resize
     pictures: Iterator[av.VideoFrame]
+    coded: Callable[[int], Iterator[av.Packet[Any]]]
 
 
 class Encoder(Protocol):

@@ -85,8 +85,8 @@ def about(description: dict[str, Any]) -> About:
 
 
 def about_as_json(about: About) -> dict[str, Any]:
-    """A source as a description has it, but for its joints."""
-    fields = {name: value for name, value in asdict(about).items() if name != "hand_joints"}
+    """A source as a description has it, but for its joints and its frame rate, which stand elsewhere."""
+    fields = {name: value for name, value in asdict(about).items() if name not in ("hand_joints", "fps")}
     if not about.actions:
         del fields["actions"]  # which datasets that were made before this was said have not either
     return {**fields, "columns": [column._asdict() for column in about.columns]}

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
@@ -107,6 +108,17 @@ class Video:
         if not wanted:
             return iter(())
         return self._decode_from_start(wanted) if self._index is None else self._decode_groups(self._index, wanted)
+
+    def coded(self, count: int) -> Iterator[av.Packet[Any]]:
+        """The first `count` frames as they are in the file, each valid with its `stream` until the next is asked for.
+
+        Raises:
+            EpisodeError: the file does not prove that each of its packets is a frame that needs no later one.
+        """
+        if self._index is None:
+            raise self._unreadable("what it holds cannot be copied frame by frame: give --lerobot.video=encode")
+        with self._container() as container:
+            yield from islice((packet for packet in container.demux(self._stream(container)) if packet.size), count)
 
     def _decode_groups(self, index: _PacketIndex, wanted: list[int]) -> Iterator[Picture]:
         """The wanted frames, by decoding those that they need, too."""

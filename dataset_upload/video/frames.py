@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, overload
 
+import av
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -29,6 +30,12 @@ class OpenFrames:
     def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[Picture]:
         """As `Video.decode`; 0 is the first of these frames. Of a sequence that runs backwards only one at a time."""
         return self._video.decode([self._indices[int(index)] for index in indices])
+
+    def coded(self, count: int) -> Iterator[av.Packet[Any]]:
+        """As `Video.coded`, of a sequence that begins with the file's first frame and leaves none out."""
+        if self._indices[:count] != range(count):
+            raise ValueError(f"{count} frames of {self._indices}")
+        return self._video.coded(count)
 
 
 class VideoFrames(Sequence[NDArray[np.uint8]]):

@@ -183,8 +183,8 @@ def _fact(trajectory: StoredTrajectory, found: measures.Measures, dataset: Finis
 
 
 def _video(trajectory: StoredTrajectory, fps: int) -> bytes:
-    """The clip as it is; JPEGs become an MP4."""
-    if not isinstance(trajectory.row["frames"], list):
+    """The clip as it is; JPEGs, and what browsers do not play, become an MP4."""
+    if not isinstance(trajectory.row["frames"], list) and trajectory.plays_in_browsers:
         (content,) = trajectory.clip_contents()
         return content
     with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ it gives is saved as OUT/NAME.npz, an array for each key of the items, in the or
     episodes            only these
     delta_timestamps    {key: [seconds]}
     indices             of the items to read; all without
+    video_backend       "torchcodec" or "pyav"
     num_workers         a DataLoader with so many workers and shuffling reads all; comes before views without, as
                         lerobot's workers inherit the files that their parent has open, and break where it read
     streaming           StreamingLeRobotDataset reads all
@@ -31,7 +32,7 @@ SMALL = (64, 64)
 
 def items(repo_id: str, root: str | None, view: dict[str, Any]) -> Any:
     """What this view iterates over, an item a frame."""
-    chosen = {name: view[name] for name in ("episodes", "delta_timestamps") if name in view}
+    chosen = {name: view[name] for name in ("episodes", "delta_timestamps", "video_backend") if name in view}
     if view.get("streaming"):
         from lerobot.datasets.streaming_dataset import StreamingLeRobotDataset
 

@@ -49,4 +49,5 @@ EGODEX = About(
         ),
     ),
     hand_joints=HAND_JOINTS,
+    fps=30,
 )

@@ -28,8 +28,8 @@ from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_epis
 from dataset_upload.formats.lerobot.keys import KEYS, Keys
 from dataset_upload.formats.lerobot.layout import CHUNK_STATS, CONVERSION, MODALITY, NEW, STATS, Layout
 from dataset_upload.formats.lerobot.modality import modality
-from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, join_clips
-from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
+from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, DamagedVideoError, join_clips
+from dataset_upload.formats.lerobot.stored import FACTS, StoredEpisodes, WaitingPieces, facts_of
 from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
 
 _ROWS_AT_ONCE = 16_384  # that statistics are made of: some 20 MB
@@ -80,6 +80,11 @@ class Build:
         shutil.rmtree(self.target / NEW, ignore_errors=True)
         (self.target / NEW).mkdir(parents=True)
         facts = [self._facts(key, number) for key, number in episodes]
+        if len(sizes := {each.coding.split()[1] for each in facts}) > 1:
+            raise DamagedVideoError(
+                f"pictures of {', '.join(sorted(sizes))} pixels, which must all be of one size; give "
+                "--output.frame_size, or convert episodes of each size into a dataset of their own"
+            )
         tasks: dict[str, int] = {}
         row_bytes = sum(feature.num_bytes for feature in self.features)
         places = list(place_episodes(facts, row_bytes, is_packed=self.layout.is_packed, tasks=tasks))
@@ -107,8 +112,8 @@ class Build:
     def _facts(self, key: str, number: int) -> EpisodeFacts:
         if not self._waits(number):
             return self.stored.by_key[key].facts
-        (row,) = self.waiting.row(number).select(["length", "clip_bytes", "tasks"]).to_pylist()  # type: ignore[union-attr]
-        return EpisodeFacts(row["length"], row["clip_bytes"], row["tasks"][0])
+        (row,) = self.waiting.row(number).select(FACTS).to_pylist()  # type: ignore[union-attr]
+        return facts_of(row)
 
     def _waits(self, number: int) -> bool:
         return self.waiting is not None and number in self.waiting.numbers

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ from dataset_upload.formats.lerobot.features import (
 )
 from dataset_upload.formats.lerobot.keys import KEYS
 from dataset_upload.formats.lerobot.layout import waiting_path
-from dataset_upload.formats.lerobot.packed_video import packets_of
+from dataset_upload.formats.lerobot.packed_video import coding_of, packets_of, write_packets
 from dataset_upload.formats.pieces import record, working_folder
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.storage.whole_file import read_media
@@ -57,6 +57,12 @@ class LerobotEncoder:
     def frame_indices(self, num_frames: int, fps: float) -> NDArray[np.int64]:
         """Every frame, or every second, third, … one. Raises EpisodeError where that does not give the rate."""
         step = max(round(fps / self.lerobot.fps), 1)
+        if step > 1 and self.lerobot.video == "copy":
+            raise EpisodeError(
+                Reason.FRAME_RATE,
+                f"Error: {fps:g} frames a second cannot be copied at --lerobot.fps={self.lerobot.fps}: give the "
+                "video's rate, or --lerobot.video=encode",
+            )
         if abs(step * self.lerobot.fps - fps) > _SAME_RATE:
             raise EpisodeError(
                 Reason.FRAME_RATE,
@@ -67,6 +73,8 @@ class LerobotEncoder:
 
     def plan_resize(self, source: tuple[int, int]) -> Resize:
         """What is done to frames of this (width, height)."""
+        if self.lerobot.video == "copy":
+            return Resize(source, (0, 0), source, (0, 0), source)
         return plan_resize(source, self.output.resize, self.output.frame_size, self.output.shortest_edge_size)
 
     def encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames) -> Piece:
@@ -75,18 +83,24 @@ class LerobotEncoder:
             return self._encode(job, trajectory, wanted, folder)
 
     def _encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames, folder: Path) -> Piece:
-        indices, resize, pictures = wanted
+        indices, resize = wanted.indices, wanted.resize
         clip, pixels = folder / f"{job.number:04d}.mp4", PixelStats()
-        write_mp4(
-            pixels.watch(pictures, len(indices)),
-            clip,
-            fps=self.lerobot.fps,
-            crf=self.lerobot.crf,
-            gop=self.lerobot.gop,
-            codec=self.lerobot.codec,
-        )
+        pictures, is_copy = pixels.watch(wanted.pictures, len(indices)), self.lerobot.video == "copy"
+        if is_copy:
+            for _ in pictures:  # decoded nevertheless: damage must not be passed on
+                pass
+            write_packets(wanted.coded(len(indices)), clip, self.lerobot.fps)
+        else:
+            write_mp4(
+                pictures,
+                clip,
+                fps=self.lerobot.fps,
+                crf=self.lerobot.crf,
+                gop=self.lerobot.gop,
+                codec=self.lerobot.codec,
+            )
         content = read_media(clip, flush=self.incoming is not None)
-        num_bytes, digest = _facts(clip)
+        coded = _facts(clip)
 
         representation = find_representation(
             self.output.action_representation, trajectory["action_names"], self.output.wrist_axes
@@ -107,8 +121,9 @@ class LerobotEncoder:
         episode = {
             **episode_values(trajectory, len(indices), self.about.columns),
             "clip_number": job.number,
-            "clip_bytes": num_bytes,
-            "clip_sha256": digest,
+            "clip_bytes": coded.num_bytes,
+            "clip_sha256": coded.sha256,
+            "clip_coding": coded.coding,
             **as_columns({each.name: number_stats(values[each.name]) for each in of_episode(features)}),
             **as_columns({keys.video: pixels.stats()}),
         }
@@ -119,20 +134,27 @@ class LerobotEncoder:
                 "episodes": record(row, self.incoming, f"{job.number:04d}.episode"),
             },
             media={waiting_path("videos", job.number): content if self.incoming is None else clip},
-            media_bytes=num_bytes,
-            media_sha256=digest,
-            encoder_cpu=encoder_cpu(),
+            media_bytes=coded.num_bytes,
+            media_sha256=coded.sha256,
+            encoder_cpu=None if is_copy else encoder_cpu(),
             is_drawn=trajectory["is_drawn"],
             note=trajectory["note"],
-            summary=f"{len(trajectory['frames'])} -> {len(indices)} frames, resized to {resize.output}",
+            summary=f"{len(trajectory['frames'])} -> {len(indices)} frames of {resize.output}",
         )
 
 
-def _facts(clip: Path) -> tuple[int, str]:
-    """Size in bytes and SHA-256 of a clip's coded pictures, one after the other: what stays of it in a packed file."""
-    digest, num_bytes = sha256(), 0
-    packets: Iterator[bytes] = (bytes(packet) for packet in packets_of(clip))
-    for content in packets:
-        digest.update(content)
-        num_bytes += len(content)
-    return num_bytes, digest.hexdigest()
+class _Coded(NamedTuple):
+    """A clip's coded pictures, one after the other: what stays of it in a packed file."""
+
+    num_bytes: int
+    sha256: str
+    coding: str
+
+
+def _facts(clip: Path) -> _Coded:
+    digest, num_bytes, coding = sha256(), 0, ""
+    for packet in packets_of(clip):
+        digest.update(bytes(packet))
+        num_bytes += packet.size
+        coding = coding or coding_of(packet.stream)
+    return _Coded(num_bytes, digest.hexdigest(), coding)

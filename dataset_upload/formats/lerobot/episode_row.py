@@ -23,7 +23,12 @@ _EPISODE_FIELDS = [
     ("source_num_frames", pa.int64()),
     ("confidence_known", pa.bool_()),
 ]
-_STORED_BYTES = [("clip_number", pa.int64()), ("clip_bytes", pa.int64()), ("clip_sha256", pa.string())]
+_STORED_BYTES = [
+    ("clip_number", pa.int64()),
+    ("clip_bytes", pa.int64()),
+    ("clip_sha256", pa.string()),
+    ("clip_coding", pa.string()),
+]
 
 
 def schema_of_episode(declared: Sequence[Column], features: Sequence[Feature], camera: str) -> pa.Schema:

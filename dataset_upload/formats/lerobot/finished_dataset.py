@@ -64,6 +64,11 @@ class LerobotTrajectory(StoredTrajectory):
         """The video that holds its frames, among those of other episodes."""
         return [self.episodes.clip(self.place).path]
 
+    @property
+    def plays_in_browsers(self) -> bool:
+        """EgoDex's own coding, which may have been copied, is none that they know."""
+        return not str(self.row["clip_coding"]).startswith("mpeg4 ")
+
     def clip_contents(self) -> list[bytes]:
         """An MP4 of its frames alone. Raises OSError, ValueError."""
         with tempfile.TemporaryDirectory() as folder, ClipReader(self.fps) as reader:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_upload.about import About
 from dataset_upload.config import GenerateConfig, HubConfig
 from dataset_upload.console.options import result_settings
+from dataset_upload.errors import UsageError
 from dataset_upload.formats import Format
 from dataset_upload.formats.lerobot import card
 from dataset_upload.formats.lerobot.layout import CONVERSION, INFO
@@ -58,10 +59,16 @@ class LerobotFormat(Format):
         card.check(folder)
 
     def check_source(self, config: GenerateConfig, about: About, action_names: Sequence[str]) -> None:
-        """Raises UsageError where hands, or statistics of chunks, are asked for that there cannot be."""
+        """Raises UsageError where hands, statistics of chunks, or copies are asked for that there cannot be."""
         from dataset_upload.formats.lerobot.chunk_statistics import check_horizons
         from dataset_upload.formats.lerobot.keys import KEYS
 
+        if config.lerobot.video == "copy" and about.fps not in (None, config.lerobot.fps):
+            raise UsageError(
+                f"{config.lerobot.fps} is not the rate of {about.name}, whose frames are copied one by one; give "
+                f"{about.fps}, or --lerobot.video=encode",
+                "lerobot.fps",
+            )
         KEYS[config.lerobot.keys].check(about.hand_joints)
         representation = _representation(config, action_names)
         check_horizons(representation, config.lerobot.horizons, has_camera=bool(about.hand_joints))

@@ -19,11 +19,13 @@ class EpisodeFacts(NamedTuple):
         length: its number of frames.
         clip_bytes: the size of its coded pictures.
         task: in words.
+        coding: how its pictures are coded, as `packed_video.coding_of` has it.
     """
 
     length: int
     clip_bytes: int
     task: str
+    coding: str
 
 
 class Place(NamedTuple):
@@ -62,11 +64,13 @@ def place_episodes(
     """
     data_file = data_group = data_bytes = first_row = 0
     video_file = video_bytes = first_frame = 0
-    for number, (length, clip_bytes, task) in enumerate(episodes):
+    before = None
+    for number, (length, clip_bytes, task, coding) in enumerate(episodes):
         its_rows = length * row_bytes + _GROUP_BYTES
         if data_group and (not is_packed or data_bytes + its_rows > DATA_BYTES):
             data_file, data_group, data_bytes = data_file + 1, 0, 0
-        if first_frame and (not is_packed or video_bytes + clip_bytes > VIDEO_BYTES):
+        is_other = before not in (None, coding)
+        if first_frame and (not is_packed or is_other or video_bytes + clip_bytes > VIDEO_BYTES):
             video_file, first_frame, video_bytes = video_file + 1, 0, 0
         yield Place(
             number,
@@ -80,4 +84,4 @@ def place_episodes(
             length,
         )
         data_group, data_bytes, first_row = data_group + 1, data_bytes + its_rows, first_row + length
-        first_frame, video_bytes = first_frame + length, video_bytes + clip_bytes
+        first_frame, video_bytes, before = first_frame + length, video_bytes + clip_bytes, coding

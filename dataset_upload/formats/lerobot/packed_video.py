@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,15 @@ class ClipPlace(NamedTuple):
 
 class DamagedVideoError(ValueError):
     """A video does not hold the frames that it should, or cannot be joined with others."""
+
+
+def coding_of(stream: Any) -> str:
+    """How pictures are coded: codec, size, and the fingerprint of what a decoder must know before the first of them.
+
+    Those of one file are all coded so.
+    """
+    context = stream.codec_context
+    return f"{context.name} {context.width}x{context.height} {sha256(context.extradata or b'').hexdigest()[:12]}"
 
 
 def packets_of(path: Path) -> Iterator[av.Packet[Any]]:
@@ -95,38 +105,41 @@ class ClipReader:
 
 
 def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> None:
-    """Write an MP4 of clips of one size and coding, with its index in front.
-
-    The bytes depend only on the coded pictures and the arguments.
+    """Write an MP4 of clips of one coding, with its index in front.
 
     Raises:
-        DamagedVideoError: a clip is not as it should be, or another than the first: of another size, say.
+        DamagedVideoError: a clip is not as it should be, or coded otherwise than the first.
         OSError: a file cannot be read or written.
     """
-    clock, stream = Fraction(1, reader.fps * TICKS), None
+
+    def packets() -> Iterator[av.Packet[Any]]:
+        coding = None
+        for clip in clips:
+            its_coding = coding_of(reader.open(clip))
+            if its_coding != (coding := coding or its_coding):
+                raise DamagedVideoError(f"{clip.path} is coded as {its_coding}, what comes before it as {coding}")
+            yield from reader.read(clip)
+
+    write_packets(packets(), path, reader.fps)
+
+
+def write_packets(packets: Iterable[av.Packet[Any]], path: Path, fps: int) -> None:
+    """Write an MP4 of coded pictures, each for 1/fps seconds, with its index in front.
+
+    The bytes depend only on the coded pictures and the arguments. Raises OSError.
+    """
+    clock, stream = Fraction(1, fps * TICKS), None
     # The bit rate that the first clip's file tells of is not that of all.
     options = {"movflags": "+faststart", "write_btrt": "0"}
     with av.open(str(path), "w", format="mp4", options=options) as container:
-        number, kind = 0, None
-        for clip in clips:
-            source = reader.open(clip)
-            context = source.codec_context
-            its_kind = (context.name, context.width, context.height, context.extradata)
+        for number, packet in enumerate(packets):
             if stream is None:
-                stream = container.add_stream_from_template(source, opaque=True)
+                stream = container.add_stream_from_template(packet.stream, opaque=True)
                 stream.time_base = clock
-                kind = its_kind
-            if its_kind != kind:
-                raise DamagedVideoError(
-                    f"{clip.path} is coded otherwise, {its_kind[1]}x{its_kind[2]}, than what comes before it: videos "
-                    "of all episodes must be alike; give --output.frame_size"
-                )
-            for packet in reader.read(clip):
-                packet.stream, packet.time_base = stream, clock
-                packet.pts = packet.dts = number * TICKS
-                packet.duration = TICKS
-                container.mux(packet)
-                number += 1
+            packet.stream, packet.time_base = stream, clock
+            packet.pts = packet.dts = number * TICKS
+            packet.duration = TICKS
+            container.mux(packet)
 
 
 def decode_frames(clip: ClipPlace, fps: int) -> Iterator[NDArray[np.uint8]]:

@@ -17,7 +17,12 @@ from dataset_upload.formats.lerobot.packed_video import ClipPlace
 
 KINDS = ("videos", "frames", "episodes")  # the parts of a piece
 
-_FACTS = ["source", "clip_sha256", "length", "clip_bytes", "tasks"]
+FACTS = ["length", "clip_bytes", "tasks", "clip_coding"]  # columns that `facts_of` reads
+
+
+def facts_of(row: dict[str, Any]) -> EpisodeFacts:
+    """What places depend on, of a row of the table of episodes."""
+    return EpisodeFacts(row["length"], row["clip_bytes"], row["tasks"][0], row["clip_coding"])
 
 
 class StoredEpisode(NamedTuple):
@@ -48,8 +53,10 @@ class StoredEpisodes:
         """By their keys. Raises OSError, pa.ArrowException, LookupError where the table of episodes is damaged."""
         rows: list[dict[str, Any]] = []
         for number in range(self.num_meta_files):
-            rows += pq.read_table(self.folder / self.layout.episodes_path(number), columns=_FACTS).to_pylist()
-        facts = [EpisodeFacts(row["length"], row["clip_bytes"], row["tasks"][0]) for row in rows]
+            rows += pq.read_table(
+                self.folder / self.layout.episodes_path(number), columns=["source", "clip_sha256", *FACTS]
+            ).to_pylist()
+        facts = [facts_of(row) for row in rows]
         places = place_episodes(facts, self._row_bytes, is_packed=self.layout.is_packed, tasks={})
         return {
             row["source"]: StoredEpisode(place, row["clip_sha256"], each)

@@ -61,7 +61,7 @@ class RfmEncoder:
             return self._encode(job, trajectory, wanted, folder)
 
     def _encode(self, job: Job, trajectory: Trajectory, wanted: WantedFrames, folder: Path) -> Piece:
-        indices, resize, frames = wanted
+        indices, resize, frames, _ = wanted
         representation = find_representation(self.output.action_representation, wrist_axes=self.output.wrist_axes)
         actions = representation.at_each_frame(trajectory, indices)
         path = clip_path(job.number, use_video=self.output.use_video)

@@ -9,7 +9,8 @@ import pytest
 from dataset_upload.formats.lerobot import index
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
 
-EPISODES = [EpisodeFacts(length, 1000 * length, f"task {length % 3}") for length in (30, 10, 20, 50, 10, 40, 7)]
+H264 = "h264 256x256 0123456789ab"
+EPISODES = [EpisodeFacts(length, 1000 * length, f"task {length % 3}", H264) for length in (30, 10, 20, 50, 10, 40, 7)]
 
 
 def places(episodes: list[EpisodeFacts] = EPISODES, *, is_packed: bool = True) -> list[Place]:
@@ -46,8 +47,13 @@ def test_tasks_are_numbered_as_they_come() -> None:
 
 
 def test_an_episode_larger_than_a_file_has_one_of_its_own() -> None:
-    found = places([EpisodeFacts(5, 10, "a"), EpisodeFacts(500, 10**6, "a"), EpisodeFacts(5, 10, "a")])
+    found = places([EpisodeFacts(length, size, "a", H264) for length, size in ((5, 10), (500, 10**6), (5, 10))])
     assert [place.video_file for place in found] == [0, 1, 2]
+
+
+def test_what_is_coded_otherwise_begins_a_video() -> None:
+    found = places([EpisodeFacts(5, 10, "a", coding) for coding in (H264, H264, "other", H264, H264)])
+    assert [(place.video_file, place.first_frame) for place in found] == [(0, 0), (0, 5), (1, 0), (2, 0), (2, 5)]
 
 
 def test_unpacked_each_episode_has_its_own_files() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from project import PROJECT
 from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 from dataset_upload.mini_egodex.part import make_mini_egodex
 from dataset_upload.video.geometry import plan_resize
+from dataset_upload.video.plain_decoding import decode_clip
 
 SCRIPTS = PROJECT / "tests" / "harness"
 CAMERA = "observation.images.ego"
@@ -235,6 +237,35 @@ def test_real_frames_are_nearest_to_their_own_in_the_source(
     ended = client.push(root.parent)
     assert ended.exit_code == 0, ended.stderr
     assert_same(read("", tmp_path / "pushed", {"all": {}}, **hub_settings(client))["all"], local)
+
+
+@slow
+@pytest.mark.parametrize("which", ["source_path", "real_sample"])
+def test_copied_pictures_are_read_as_the_source_has_them(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = request.getfixturevalue(which)
+    root = convert_to_lerobot(path, tmp_path / "output", "--lerobot.video=copy")
+    # Not streamed: that holds 1000 frames to shuffle, 25 MB each.
+    views = {decoder: {"video_backend": decoder} for decoder in ("torchcodec", "pyav")}
+    found = read(root, tmp_path / "out", views)
+    table = pq.read_table(root / "meta/episodes", columns=["source", "length"])
+    starts = np.cumsum([0, *table["length"].to_pylist()])
+    for source, start, end in zip(table["source"].to_pylist(), starts, starts[1:], strict=False):
+        frames = decode_clip([(path / f"{source}.mp4").read_bytes()])
+        expected = np.stack([averaged(averaged(frame, 0), 1) for frame in islice(frames, end - start)])
+        for decoder in views:
+            np.testing.assert_allclose(found[decoder][CAMERA][start:end], expected, atol=0.01, err_msg=source)
+
+
+def averaged(frame: NDArray[Any], axis: int) -> NDArray[Any]:
+    """An axis reduced to SMALL as lerobot_read.py does it: the mean of the pixels that each new one lies in."""
+    length, places = frame.shape[axis], np.arange(SMALL)
+    starts, ends = places * length // SMALL, -(-(places + 1) * length // SMALL)
+    sums = np.cumsum(np.insert(frame.astype(np.float64), 0, 0, axis), axis)
+    counts = (ends - starts).reshape([-1 if each == axis else 1 for each in range(3)])
+    means: NDArray[Any] = (np.take(sums, ends, axis) - np.take(sums, starts, axis)) / counts
+    return means
 
 
 # Its own tools ----------------------------------------------------------------------------------------------------
