@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ def test_a_pushed_dataset_is_checked_and_drawn(options: list[str], tmp_path: Pat
     assert "FAIL" not in checked.stdout
     assert checked.stdout.splitlines()[-1].endswith("4 need the ledger, which a copy lacks")
     assert drawn.exit_code == 0, drawn.stderr
-    here = sorted(path.read_bytes() for path in output.glob(f"{SUBSETS[0]}/batch_0000/*.mp4"))
-    assert sorted(path.read_bytes() for path in tmp_path.glob("drawn/report/media/batch_0000/*.mp4")) == here
+    clips = [base64.b64encode(path.read_bytes()).decode() for path in output.glob(f"{SUBSETS[0]}/batch_0000/*.mp4")]
+    packed = "".join(path.read_text() for path in tmp_path.glob("drawn/report/data/clips_*.js"))
+    assert len(clips) == packed.count('"video"') == 3
+    assert all(clip in packed for clip in clips)
 
 
 def test_packed_jpegs_are_checked_and_drawn(tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_epis
 from dataset_upload.formats.lerobot.keys import KEYS, Keys
 from dataset_upload.formats.lerobot.layout import CHUNK_STATS, CONVERSION, MODALITY, NEW, STATS, Layout
 from dataset_upload.formats.lerobot.modality import modality
-from dataset_upload.formats.lerobot.packed_video import ClipPlace, ClipReader, DamagedVideoError, join_clips
 from dataset_upload.formats.lerobot.stored import FACTS, StoredEpisodes, WaitingPieces, facts_of
 from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
+from dataset_upload.video.packed_video import ClipPlace, ClipReader, DamagedVideoError, join_clips
 
 _ROWS_AT_ONCE = 16_384  # that statistics are made of: some 20 MB
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import av
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -17,8 +16,8 @@ from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
 from dataset_upload.formats.lerobot.index import Place, place_episodes
 from dataset_upload.formats.lerobot.layout import CHUNK_STATS, INFO, STATS, TASKS
 from dataset_upload.formats.lerobot.metadata import index_columns
-from dataset_upload.formats.lerobot.packed_video import packets_of
 from dataset_upload.ledger import DONE
+from dataset_upload.video.packed_video import packets_of, read_coding
 
 _FOLDERS = ("data", "videos", "meta")
 _SAME = 1e-6  # relative: what rounding to nine digits, and another order of adding, may change
@@ -148,9 +147,8 @@ def info_as_is(dataset: LerobotDataset) -> Iterator[str]:
             yield f"{name} is {info.get(name)}, not {value}"
     features = {feature.name: feature.describe() for feature in dataset.features}
     if places:
-        with av.open(str(dataset.folder / dataset.layout.video_path(0))) as container:
-            context = container.streams.video[0].codec_context
-            features[dataset.layout.camera] = describe_video((context.width, context.height), dataset.fps, context.name)
+        size, codec = read_coding(dataset.folder / dataset.layout.video_path(0))
+        features[dataset.layout.camera] = describe_video(size, dataset.fps, codec)
     for name in features.keys() | info["features"].keys():
         if info["features"].get(name) != features.get(name):
             yield f"the feature {name} is not described as it is"

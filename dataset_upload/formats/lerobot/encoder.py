@@ -26,13 +26,13 @@ from dataset_upload.formats.lerobot.features import (
 )
 from dataset_upload.formats.lerobot.keys import KEYS
 from dataset_upload.formats.lerobot.layout import waiting_path
-from dataset_upload.formats.lerobot.packed_video import coding_of, packets_of, write_packets
 from dataset_upload.formats.pieces import record, working_folder
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.storage.whole_file import read_media
 from dataset_upload.trajectory import Trajectory
 from dataset_upload.video.encoding import write_mp4
 from dataset_upload.video.geometry import Resize, plan_resize
+from dataset_upload.video.packed_video import coding_of, packets_of, write_packets
 from dataset_upload.video.processor import encoder_cpu
 
 _SAME_RATE = 0.01  # frames a second

@@ -13,7 +13,7 @@ from dataset_upload.actions import Representation
 from dataset_upload.formats.lerobot.episode_stats import number_stats, of_episode
 from dataset_upload.formats.lerobot.features import ACTION, CONFIDENCE, STATE, UNKNOWN
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset, LerobotTrajectory
-from dataset_upload.formats.lerobot.packed_video import ClipReader
+from dataset_upload.video.packed_video import ClipReader
 
 _RIGID = 1e-3  # of rotations, in single precision
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataset_upload.formats.lerobot.features import INDICES, Feature
+
+if TYPE_CHECKING:
+    import av
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)

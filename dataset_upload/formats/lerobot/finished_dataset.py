@@ -28,9 +28,9 @@ from dataset_upload.formats.lerobot.features import (
 from dataset_upload.formats.lerobot.index import Place
 from dataset_upload.formats.lerobot.keys import KEYS, Keys
 from dataset_upload.formats.lerobot.layout import CONVERSION, Layout, find_layout
-from dataset_upload.formats.lerobot.packed_video import ClipReader, decode_frames, join_clips
 from dataset_upload.formats.lerobot.stored import StoredEpisodes
 from dataset_upload.stored_trajectory import Array, StoredTrajectory
+from dataset_upload.video.packed_video import ClipReader, decode_frames, join_clips
 
 
 @dataclass(frozen=True)

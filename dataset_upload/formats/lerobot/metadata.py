@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +15,7 @@ from dataset_upload.formats.lerobot.episode_stats import NAMES, number_stats, of
 from dataset_upload.formats.lerobot.features import INDICES, Feature, describe_video
 from dataset_upload.formats.lerobot.index import Place
 from dataset_upload.formats.lerobot.layout import CHUNK, INFO, TASKS, Layout
+from dataset_upload.video.packed_video import read_coding
 
 _PANDAS = {  # what tells pandas that `task` is the index, which LeRobot looks tasks up by
     "index_columns": ["task"],
@@ -98,9 +98,7 @@ def write_info(
     """info.json; `video` is the first one, by which all are described, None where there is no episode."""
     described = {feature.name: feature.describe() for feature in features}
     if video is not None:
-        with av.open(str(video)) as container:
-            stream = container.streams.video[0]
-            size, codec = (stream.width, stream.height), stream.codec_context.name
+        size, codec = read_coding(video)
         described[layout.camera] = describe_video(size, fps, codec)
     num_files = len(places)
     own = (

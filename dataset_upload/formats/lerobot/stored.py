@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
 from dataset_upload.formats.lerobot.layout import CHUNK, Layout, waiting_numbers, waiting_path
-from dataset_upload.formats.lerobot.packed_video import ClipPlace
+from dataset_upload.video.packed_video import ClipPlace
 
 KINDS = ("videos", "frames", "episodes")  # the parts of a piece
 

@@ -24,13 +24,13 @@ from dataset_upload.formats.lerobot.build import Build, finish_build, robot_type
 from dataset_upload.formats.lerobot.features import frame_features
 from dataset_upload.formats.lerobot.keys import KEYS
 from dataset_upload.formats.lerobot.layout import CONVERSION, find_layout, waiting_path
-from dataset_upload.formats.lerobot.packed_video import DamagedVideoError
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import finish_swap
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, Entry, Ledger
 from dataset_upload.storage.placing import Placing
 from dataset_upload.storage.whole_file import write_whole
+from dataset_upload.video.packed_video import DamagedVideoError
 
 _MANY_FILES = 50_000  # that file systems and loaders begin to suffer from
 

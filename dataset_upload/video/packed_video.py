@@ -43,6 +43,20 @@ def coding_of(stream: Any) -> str:
     return f"{context.name} {context.width}x{context.height} {sha256(context.extradata or b'').hexdigest()[:12]}"
 
 
+class Coding(NamedTuple):
+    """What a video's pictures are: width and height, and FFmpeg's name of their codec."""
+
+    size: tuple[int, int]
+    codec: str
+
+
+def read_coding(path: Path) -> Coding:
+    """What the pictures of a video are. Raises OSError where it cannot be read."""
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        return Coding((context.width, context.height), context.name)
+
+
 def packets_of(path: Path) -> Iterator[av.Packet[Any]]:
     """The coded pictures of a whole video, in order. Raises OSError where it cannot be read."""
     with av.open(str(path)) as container:
