@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from dataset_upload.about import About, Column
 from dataset_upload.console.progress import progress
 from dataset_upload.formats.lerobot import description, metadata
+from dataset_upload.formats.lerobot.damage import reading
 from dataset_upload.formats.lerobot.episode_row import schema_of_episode
 from dataset_upload.formats.lerobot.episode_stats import NAMES, united
 from dataset_upload.formats.lerobot.exact_statistics import Batch, exact_statistics
@@ -64,7 +65,8 @@ class Build:
             The paths of all files that the dataset then has.
 
         Raises:
-            DamagedVideoError, OSError, pa.ArrowException: a file is not as it should be, or cannot be written.
+            DamagedFileError: a file is not as it was written.
+            OSError: one cannot be read or written.
         """
         shutil.rmtree(self.target / NEW, ignore_errors=True)
         (self.target / NEW).mkdir(parents=True)
@@ -207,8 +209,9 @@ class Build:
 
     def _batches(self, files: Iterable[Path]) -> Iterator[Batch]:
         for path in files:
-            for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
-                yield {name: as_numbers(batch[name]) for name in batch.schema.names}
+            with reading(path):
+                for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
+                    yield {name: as_numbers(batch[name]) for name in batch.schema.names}
 
 
 def finish_build(
@@ -237,6 +240,7 @@ def robot_type(about: About) -> str:
 def _pixel_stats(tables: Iterable[Path]) -> Iterator[dict[str, Any]]:
     names = [f"stats/{CAMERA}/{name}" for name in NAMES]
     for path in tables:
-        for batch in pq.ParquetFile(path).iter_batches(columns=names):
-            for row in batch.to_pylist():
-                yield {name: row[f"stats/{CAMERA}/{name}"] for name in NAMES}
+        with reading(path):
+            for batch in pq.ParquetFile(path).iter_batches(columns=names):
+                for row in batch.to_pylist():
+                    yield {name: row[f"stats/{CAMERA}/{name}"] for name in NAMES}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_upload.formats.lerobot import index
+from dataset_upload.formats.lerobot.damage import reading
 from dataset_upload.formats.lerobot.episode_stats import NAMES, Stats, number_stats, of_episode
 from dataset_upload.formats.lerobot.features import INDICES, Feature, describe_video
 from dataset_upload.formats.lerobot.index import Place
@@ -142,8 +143,9 @@ def write_episode_lines(root: Path, tables: Sequence[Path], features: Sequence[F
 
     def rows() -> Iterator[dict[str, Any]]:
         for table in tables:
-            for batch in pq.ParquetFile(table).iter_batches(100):
-                yield from batch.to_pylist()
+            with reading(table):
+                for batch in pq.ParquetFile(table).iter_batches(100):
+                    yield from batch.to_pylist()
 
     def lines() -> Iterator[dict[str, Any]]:
         for row in rows():

@@ -18,6 +18,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.formats.lerobot.damage import DamagedFileError, reading
+
 TICKS = 512  # a frame: with 30 frames a second the clock of files that FFmpeg writes by itself
 
 
@@ -29,14 +31,17 @@ class ClipPlace(NamedTuple):
     length: int
 
 
-class DamagedVideoError(ValueError):
-    """A video does not hold the frames that it should, or cannot be joined with others."""
-
-
 def packets_of(path: Path) -> Iterator[av.Packet[Any]]:
     """The coded pictures of a whole video, in order. Raises OSError where it cannot be read."""
     with av.open(str(path)) as container:
         yield from (packet for packet in container.demux(video=0) if packet.size)
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a video's frames. Raises DamagedFileError, OSError."""
+    with reading(path), av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return stream.width, stream.height
 
 
 class ClipReader:
@@ -55,29 +60,31 @@ class ClipReader:
         self._packets: Iterator[av.Packet[Any]] = iter(())
 
     def open(self, clip: ClipPlace) -> Any:
-        """The stream that a clip is in, positioned at its first frame. Raises OSError."""
-        if clip.path != self._path or clip.start < self._next:
-            self._stack.close()
-            container = self._stack.enter_context(av.open(str(clip.path)))
-            self._path, self._next, self._stream = clip.path, 0, container.streams.video[0]
-            self._packets = (packet for packet in container.demux(self._stream) if packet.size)
-        if clip.start != self._next:
-            self._stream.container.seek(round(clip.start * self._step), stream=self._stream)
-            self._next = clip.start
+        """The stream that a clip is in, positioned at its first frame. Raises DamagedFileError, OSError."""
+        with reading(clip.path):
+            if clip.path != self._path or clip.start < self._next:
+                self._stack.close()
+                container = self._stack.enter_context(av.open(str(clip.path)))
+                self._path, self._next, self._stream = clip.path, 0, container.streams.video[0]
+                self._packets = (packet for packet in container.demux(self._stream) if packet.size)
+            if clip.start != self._next:
+                self._stream.container.seek(round(clip.start * self._step), stream=self._stream)
+                self._next = clip.start
         return self._stream
 
     def read(self, clip: ClipPlace) -> Iterator[av.Packet[Any]]:
-        """The coded pictures of the clip that was opened last. Raises DamagedVideoError, OSError."""
+        """The coded pictures of the clip that was opened last. Raises DamagedFileError, OSError."""
         count = 0
-        for number, packet in enumerate(islice(self._packets, clip.length)):
-            if packet.pts is None or packet.pts != round((clip.start + number) * self._step):
-                raise DamagedVideoError(f"{clip.path}: frame {clip.start + number} is not where it should be")
-            if number == 0 and not packet.is_keyframe:
-                raise DamagedVideoError(f"{clip.path}: frame {clip.start} should be a keyframe")
-            count += 1
-            yield packet
+        with reading(clip.path):
+            for number, packet in enumerate(islice(self._packets, clip.length)):
+                if packet.pts is None or packet.pts != round((clip.start + number) * self._step):
+                    raise DamagedFileError(clip.path, f"frame {clip.start + number} is not where it should be")
+                if number == 0 and not packet.is_keyframe:
+                    raise DamagedFileError(clip.path, f"frame {clip.start} should be a keyframe")
+                count += 1
+                yield packet
         if count != clip.length:
-            raise DamagedVideoError(f"{clip.path}: frame {clip.start + count} is missing")
+            raise DamagedFileError(clip.path, f"frame {clip.start + count} is missing")
         self._next = clip.start + clip.length
 
     @property
@@ -100,7 +107,7 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
     The bytes depend only on the coded pictures and the arguments.
 
     Raises:
-        DamagedVideoError: a clip is not as it should be, or another than the first: of another size, say.
+        DamagedFileError: a clip is not as it should be, or coded otherwise than the first.
         OSError: a file cannot be read or written.
     """
     clock, stream = Fraction(1, reader.fps * TICKS), None
@@ -117,10 +124,7 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
                 stream.time_base = clock
                 kind = its_kind
             if its_kind != kind:
-                raise DamagedVideoError(
-                    f"{clip.path} is coded otherwise, {its_kind[1]}x{its_kind[2]}, than what comes before it: videos "
-                    "of all episodes must be alike; give --output.frame_size"
-                )
+                raise DamagedFileError(clip.path, "coded otherwise than what comes before it")
             for packet in reader.read(clip):
                 packet.stream, packet.time_base = stream, clock
                 packet.pts = packet.dts = number * TICKS
@@ -130,7 +134,7 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
 
 
 def decode_frames(clip: ClipPlace, fps: int) -> Iterator[NDArray[np.uint8]]:
-    """The (H, W, 3) RGB frames of a clip, one at a time. Raises OSError, DamagedVideoError."""
+    """The (H, W, 3) RGB frames of a clip, one at a time. Raises OSError, DamagedFileError."""
     with ClipReader(fps) as reader:
         stream = reader.open(clip)
         decoder = stream.codec_context
@@ -138,8 +142,8 @@ def decode_frames(clip: ClipPlace, fps: int) -> Iterator[NDArray[np.uint8]]:
         for packet in chain(reader.read(clip), [None]):
             for frame in decoder.decode(packet):
                 if frame.is_corrupt:
-                    raise DamagedVideoError(f"{clip.path}: frame {clip.start + count} is damaged")
+                    raise DamagedFileError(clip.path, f"frame {clip.start + count} is damaged")
                 count += 1
                 yield frame.to_ndarray(format="rgb24", threads=1)
         if count != clip.length:
-            raise DamagedVideoError(f"{clip.path}: {count} of {clip.length} frames from {clip.start} on can be decoded")
+            raise DamagedFileError(clip.path, f"{count} of {clip.length} frames from {clip.start} on can be decoded")
