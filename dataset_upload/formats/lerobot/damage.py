@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import av
 import pyarrow as pa
 
 
@@ -28,7 +27,9 @@ def reading(path: Path) -> Iterator[None]:
     """Raises DamagedFileError where the block cannot make sense of a file; what the system refuses stays an OSError."""
     try:
         yield
-    except (pa.ArrowException, av.FFmpegError, EOFError, OSError) as error:
+    except DamagedFileError:
+        raise
+    except (pa.ArrowException, ValueError, EOFError, OSError) as error:  # FFmpeg's are of the latter three
         if isinstance(error, OSError) and error.errno is not None:  # Arrow has none where it is a file's content
             raise
         raise DamagedFileError(path, " ".join(str(error).split())) from error
