@@ -136,7 +136,7 @@ class HubConfig:
     push_to_hub: bool = option(False, "upload the result to the Hugging Face Hub", decides_bytes=False)
     hub_repo_id: str = option(
         f"{PLACEHOLDER_OWNER}/egodex_rfm",
-        "OWNER/NAME of the repo; owner: HF_USERNAME or the token's",
+        "OWNER/NAME of the repo; owner: HF_USERNAME or the token's; LeRobot: by default the name is dataset_name",
         decides_bytes=False,
     )
     hub_token: str | None = option(
@@ -251,7 +251,7 @@ _ENCODING = ("codec", "crf", "gop")
 
 
 def check_lerobot(config: GenerateConfig) -> None:
-    """Raises UsageError where options do not fit LeRobot datasets."""
+    """See that options fit LeRobot datasets, and name the repo after the dataset if nobody has. Raises UsageError."""
     _check_range("fps", config.lerobot.fps, 1, 1000, section="lerobot")
     _check_range("crf", config.lerobot.crf, 0, 63 if config.lerobot.codec == "av1" else 51, section="lerobot")
     _check_range("gop", config.lerobot.gop, 1, 1000, section="lerobot")
@@ -281,6 +281,8 @@ def check_lerobot(config: GenerateConfig) -> None:
     for name in ("packed", "viewer_video"):
         if getattr(config.hub, name):
             raise UsageError(f"--hub.{name}: has no use with --output.format=lerobot; its videos are packed already")
+    if config.hub.hub_repo_id == HubConfig.hub_repo_id:  # where others may lie, but it takes a repo of its own
+        config.hub.hub_repo_id = f"{PLACEHOLDER_OWNER}/{config.dataset.dataset_name}"
 
 
 def check_hub_options(options: HubConfig) -> None:

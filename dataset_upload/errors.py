@@ -26,6 +26,7 @@ class Reason(StrEnum):
     TRUNCATED_VIDEO = "truncated video"
     ZERO_FRAMES = "zero frames"
     FRAME_RATE = "frame rate"
+    FRAME_SIZE = "frame size"
     FRAME_COUNT_MISMATCH = "frame count mismatch"
     TOO_LARGE = "too large"
     PERMISSION_DENIED = "permission denied"

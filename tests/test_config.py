@@ -44,6 +44,17 @@ def test_the_shipped_yaml_holds_the_options_as_users_know_them(tmp_path: Path) -
     assert (config.hub.push_to_hub, config.hub.hub_repo_id) == (False, "your-username/egodex_rfm")
 
 
+def test_a_lerobot_dataset_gets_a_repo_of_its_own_name_unless_one_is_given() -> None:
+    shipped = "--config_path=dataset_upload/configs/data_gen_configs/egodex.yaml"
+    options = ["--output.format=lerobot", "--dataset.dataset_name=egodex_part1"]
+    for given, repo_id in (
+        ([*options], "your-username/egodex_part1"),
+        ([shipped, *options], "your-username/egodex_part1"),
+        ([*options, "--hub.hub_repo_id=alice/hands"], "alice/hands"),
+    ):
+        assert parsed(*given).hub.hub_repo_id == repo_id
+
+
 def test_the_packages_yaml_is_found_by_its_name_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

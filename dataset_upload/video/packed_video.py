@@ -19,6 +19,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_upload.storage.damage import DamagedFileError, reading
+
 TICKS = 512  # a frame: with 30 frames a second the clock of files that FFmpeg writes by itself
 
 
@@ -28,10 +30,6 @@ class ClipPlace(NamedTuple):
     path: Path
     start: int
     length: int
-
-
-class DamagedVideoError(ValueError):
-    """A video does not hold the frames that it should, or cannot be joined with others."""
 
 
 def coding_of(stream: Any) -> str:
@@ -51,8 +49,8 @@ class Coding(NamedTuple):
 
 
 def read_coding(path: Path) -> Coding:
-    """What the pictures of a video are. Raises OSError where it cannot be read."""
-    with av.open(str(path)) as container:
+    """What the pictures of a video are. Raises DamagedFileError, OSError."""
+    with reading(path), av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
         return Coding((context.width, context.height), context.name)
 
@@ -79,29 +77,31 @@ class ClipReader:
         self._packets: Iterator[av.Packet[Any]] = iter(())
 
     def open(self, clip: ClipPlace) -> Any:
-        """The stream that a clip is in, positioned at its first frame. Raises OSError."""
-        if clip.path != self._path or clip.start < self._next:
-            self._stack.close()
-            container = self._stack.enter_context(av.open(str(clip.path)))
-            self._path, self._next, self._stream = clip.path, 0, container.streams.video[0]
-            self._packets = (packet for packet in container.demux(self._stream) if packet.size)
-        if clip.start != self._next:
-            self._stream.container.seek(round(clip.start * self._step), stream=self._stream)
-            self._next = clip.start
+        """The stream that a clip is in, positioned at its first frame. Raises DamagedFileError, OSError."""
+        with reading(clip.path):
+            if clip.path != self._path or clip.start < self._next:
+                self._stack.close()
+                container = self._stack.enter_context(av.open(str(clip.path)))
+                self._path, self._next, self._stream = clip.path, 0, container.streams.video[0]
+                self._packets = (packet for packet in container.demux(self._stream) if packet.size)
+            if clip.start != self._next:
+                self._stream.container.seek(round(clip.start * self._step), stream=self._stream)
+                self._next = clip.start
         return self._stream
 
     def read(self, clip: ClipPlace) -> Iterator[av.Packet[Any]]:
-        """The coded pictures of the clip that was opened last. Raises DamagedVideoError, OSError."""
+        """The coded pictures of the clip that was opened last. Raises DamagedFileError, OSError."""
         count = 0
-        for number, packet in enumerate(islice(self._packets, clip.length)):
-            if packet.pts is None or packet.pts != round((clip.start + number) * self._step):
-                raise DamagedVideoError(f"{clip.path}: frame {clip.start + number} is not where it should be")
-            if number == 0 and not packet.is_keyframe:
-                raise DamagedVideoError(f"{clip.path}: frame {clip.start} should be a keyframe")
-            count += 1
-            yield packet
+        with reading(clip.path):
+            for number, packet in enumerate(islice(self._packets, clip.length)):
+                if packet.pts is None or packet.pts != round((clip.start + number) * self._step):
+                    raise DamagedFileError(clip.path, f"frame {clip.start + number} is not where it should be")
+                if number == 0 and not packet.is_keyframe:
+                    raise DamagedFileError(clip.path, f"frame {clip.start} should be a keyframe")
+                count += 1
+                yield packet
         if count != clip.length:
-            raise DamagedVideoError(f"{clip.path}: frame {clip.start + count} is missing")
+            raise DamagedFileError(clip.path, f"frame {clip.start + count} is missing")
         self._next = clip.start + clip.length
 
     @property
@@ -122,7 +122,7 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
     """Write an MP4 of clips of one coding, with its index in front.
 
     Raises:
-        DamagedVideoError: a clip is not as it should be, or coded otherwise than the first.
+        DamagedFileError: a clip is not as it should be, or coded otherwise than the first.
         OSError: a file cannot be read or written.
     """
 
@@ -131,7 +131,7 @@ def join_clips(clips: Iterable[ClipPlace], path: Path, reader: ClipReader) -> No
         for clip in clips:
             its_coding = coding_of(reader.open(clip))
             if its_coding != (coding := coding or its_coding):
-                raise DamagedVideoError(f"{clip.path} is coded as {its_coding}, what comes before it as {coding}")
+                raise DamagedFileError(clip.path, f"coded as {its_coding}, what comes before it as {coding}")
             yield from reader.read(clip)
 
     write_packets(packets(), path, reader.fps)
@@ -157,7 +157,7 @@ def write_packets(packets: Iterable[av.Packet[Any]], path: Path, fps: int) -> No
 
 
 def decode_frames(clip: ClipPlace, fps: int) -> Iterator[NDArray[np.uint8]]:
-    """The (H, W, 3) RGB frames of a clip, one at a time. Raises OSError, DamagedVideoError."""
+    """The (H, W, 3) RGB frames of a clip, one at a time. Raises OSError, DamagedFileError."""
     with ClipReader(fps) as reader:
         stream = reader.open(clip)
         decoder = stream.codec_context
@@ -165,8 +165,8 @@ def decode_frames(clip: ClipPlace, fps: int) -> Iterator[NDArray[np.uint8]]:
         for packet in chain(reader.read(clip), [None]):
             for frame in decoder.decode(packet):
                 if frame.is_corrupt:
-                    raise DamagedVideoError(f"{clip.path}: frame {clip.start + count} is damaged")
+                    raise DamagedFileError(clip.path, f"frame {clip.start + count} is damaged")
                 count += 1
                 yield frame.to_ndarray(format="rgb24", threads=1)
         if count != clip.length:
-            raise DamagedVideoError(f"{clip.path}: {count} of {clip.length} frames from {clip.start} on can be decoded")
+            raise DamagedFileError(clip.path, f"{count} of {clip.length} frames from {clip.start} on can be decoded")

@@ -48,9 +48,9 @@ def tiny_egodex(path: Path, *, episodes: int, seed: int = 0) -> list[EpisodeReco
     return records
 
 
-def replace_episode(source: Path, key: str) -> EpisodeRecord:
+def replace_episode(source: Path, key: str, size: tuple[int, int] = (64, 64)) -> EpisodeRecord:
     """Write another episode over one of `tiny_egodex`, or add it."""
     task, number = key.split("/")
-    record = write_episode(source, task, int(number), frames=7, size=(64, 64), seed=99)
+    record = write_episode(source, task, int(number), frames=7, size=size, seed=99)
     text_encoder().encode(record.description)
     return record

@@ -28,9 +28,10 @@ from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_epis
 from dataset_upload.formats.lerobot.keys import KEYS, Keys
 from dataset_upload.formats.lerobot.layout import CHUNK_STATS, CONVERSION, MODALITY, NEW, STATS, Layout
 from dataset_upload.formats.lerobot.modality import modality
-from dataset_upload.formats.lerobot.stored import FACTS, StoredEpisodes, WaitingPieces, facts_of
+from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import begin_swap, finish_swap
-from dataset_upload.video.packed_video import ClipPlace, ClipReader, DamagedVideoError, join_clips
+from dataset_upload.storage.damage import reading
+from dataset_upload.video.packed_video import ClipPlace, ClipReader, join_clips
 
 _ROWS_AT_ONCE = 16_384  # that statistics are made of: some 20 MB
 
@@ -75,16 +76,12 @@ class Build:
             The paths of all files that the dataset then has.
 
         Raises:
-            DamagedVideoError, OSError, pa.ArrowException: a file is not as it should be, or cannot be written.
+            DamagedFileError: a file is not as it was written.
+            OSError: one cannot be read or written.
         """
         shutil.rmtree(self.target / NEW, ignore_errors=True)
         (self.target / NEW).mkdir(parents=True)
         facts = [self._facts(key, number) for key, number in episodes]
-        if len(sizes := {each.coding.split()[1] for each in facts}) > 1:
-            raise DamagedVideoError(
-                f"pictures of {', '.join(sorted(sizes))} pixels, which must all be of one size; give "
-                "--output.frame_size, or convert episodes of each size into a dataset of their own"
-            )
         tasks: dict[str, int] = {}
         row_bytes = sum(feature.num_bytes for feature in self.features)
         places = list(place_episodes(facts, row_bytes, is_packed=self.layout.is_packed, tasks=tasks))
@@ -112,8 +109,7 @@ class Build:
     def _facts(self, key: str, number: int) -> EpisodeFacts:
         if not self._waits(number):
             return self.stored.by_key[key].facts
-        (row,) = self.waiting.row(number).select(FACTS).to_pylist()  # type: ignore[union-attr]
-        return facts_of(row)
+        return self.waiting.facts(number)  # type: ignore[union-attr]
 
     def _waits(self, number: int) -> bool:
         return self.waiting is not None and number in self.waiting.numbers
@@ -277,12 +273,14 @@ def robot_type(about: About) -> str:
 def _pixel_stats(tables: Iterable[Path], camera: str) -> Iterator[dict[str, Any]]:
     names = [f"stats/{camera}/{name}" for name in NAMES]
     for path in tables:
-        for batch in pq.ParquetFile(path).iter_batches(columns=names):
-            for row in batch.to_pylist():
-                yield {name: row[f"stats/{camera}/{name}"] for name in NAMES}
+        with reading(path):
+            for batch in pq.ParquetFile(path).iter_batches(columns=names):
+                for row in batch.to_pylist():
+                    yield {name: row[f"stats/{camera}/{name}"] for name in NAMES}
 
 
 def _batches(files: Iterable[Path]) -> Iterator[Batch]:
     for path in files:
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
-            yield {name: as_numbers(batch[name]) for name in batch.schema.names}
+        with reading(path):
+            for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, use_threads=False):
+                yield {name: as_numbers(batch[name]) for name in batch.schema.names}

@@ -53,8 +53,8 @@ class _Columns:
         self._ranks = np.zeros((1, num_columns), np.int64)
         self._histograms = self._empty(0)
 
-    def _empty(self, number: int) -> NDArray[np.int64]:
-        return np.zeros((*self._prefixes.shape, 1 << _BITS[number]), np.int64)
+    def _empty(self, number: int) -> NDArray[np.uint32]:
+        return np.zeros((*self._prefixes.shape, 1 << _BITS[number]), np.uint32)
 
     def add(self, values: NDArray[Any], number: int) -> None:
         """Take in (n, D) values in a pass."""
@@ -73,20 +73,21 @@ class _Columns:
         first = (keys >> np.uint32(below)) >> np.uint32(_BITS[number])
         for histogram, prefix in zip(self._histograms, self._prefixes, strict=True):
             chosen = places[first == prefix] if number else places.ravel()
-            histogram += np.bincount(chosen, minlength=histogram.size).reshape(histogram.shape)
+            histogram += np.bincount(chosen, minlength=histogram.size).reshape(histogram.shape).astype(np.uint32)
 
     def end_pass(self, number: int) -> None:
         """Fix the next bits of what is looked for."""
         if number == 0:
-            ranks = _ranks(self._count)
-            self._prefixes = np.repeat(self._prefixes, len(ranks), axis=0)
-            self._histograms = np.repeat(self._histograms, len(ranks), axis=0)
-            self._ranks = np.repeat(np.array(ranks)[:, None], self._prefixes.shape[1], axis=1)
-        cumulative = self._histograms.cumsum(axis=2)
-        bits = (cumulative <= self._ranks[:, :, None]).sum(axis=2)
-        before = np.where(bits > 0, np.take_along_axis(cumulative, np.maximum(bits - 1, 0)[:, :, None], 2)[:, :, 0], 0)
-        self._ranks = self._ranks - before
-        self._prefixes = ((self._prefixes << np.uint32(_BITS[number])) | bits.astype(np.uint32)).astype(np.uint32)
+            wanted = _ranks(self._count)
+            self._prefixes = np.repeat(self._prefixes, len(wanted), axis=0)
+            self._histograms = np.broadcast_to(self._histograms, (len(wanted), *self._histograms.shape[1:]))
+            self._ranks = np.repeat(np.array(wanted)[:, None], self._prefixes.shape[1], axis=1)
+        for histogram, ranks, prefix in zip(self._histograms, self._ranks, self._prefixes, strict=True):
+            cumulative = histogram.cumsum(axis=1, dtype=np.int64)
+            bits = (cumulative <= ranks[:, None]).sum(axis=1)
+            reached = np.take_along_axis(cumulative, np.maximum(bits - 1, 0)[:, None], 1)[:, 0]
+            ranks -= np.where(bits > 0, reached, 0)
+            prefix[:] = (prefix << np.uint32(_BITS[number])) | bits.astype(np.uint32)
         if number + 1 < len(_BITS):
             self._histograms = self._empty(number + 1)
 

@@ -27,6 +27,11 @@ class EpisodeFacts(NamedTuple):
     task: str
     coding: str
 
+    @property
+    def frame_size(self) -> str:
+        """Width and height of its pictures, as in "256x256"."""
+        return self.coding.split()[1]
+
 
 class Place(NamedTuple):
     """Where an episode is.

@@ -15,6 +15,7 @@ from dataset_upload.formats.lerobot.episode_stats import NAMES, number_stats, of
 from dataset_upload.formats.lerobot.features import INDICES, Feature, describe_video
 from dataset_upload.formats.lerobot.index import Place
 from dataset_upload.formats.lerobot.layout import CHUNK, INFO, TASKS, Layout
+from dataset_upload.storage.damage import reading
 from dataset_upload.video.packed_video import read_coding
 
 _PANDAS = {  # what tells pandas that `task` is the index, which LeRobot looks tasks up by
@@ -139,8 +140,9 @@ def write_episode_lines(root: Path, tables: Sequence[Path], features: Sequence[F
 
     def rows() -> Iterator[dict[str, Any]]:
         for table in tables:
-            for batch in pq.ParquetFile(table).iter_batches(100):
-                yield from batch.to_pylist()
+            with reading(table):
+                for batch in pq.ParquetFile(table).iter_batches(100):
+                    yield from batch.to_pylist()
 
     def lines() -> Iterator[dict[str, Any]]:
         for row in rows():

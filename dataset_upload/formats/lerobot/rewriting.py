@@ -26,7 +26,8 @@ def rewrite(dataset: LerobotDataset, target: Path, version: LerobotVersion) -> N
 
     Raises:
         UsageError: something is in `target`, or it lies in the dataset.
-        DamagedVideoError, OSError, pa.ArrowException: the dataset is damaged, or nothing can be written.
+        DamagedFileError: the dataset is damaged.
+        OSError: nothing can be read or written.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not empty; give a new folder")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from dataset_upload.formats.lerobot.index import EpisodeFacts, Place, place_episodes
 from dataset_upload.formats.lerobot.layout import CHUNK, Layout, waiting_numbers, waiting_path
+from dataset_upload.storage.damage import reading
 from dataset_upload.video.packed_video import ClipPlace
 
 KINDS = ("videos", "frames", "episodes")  # the parts of a piece
@@ -74,18 +75,19 @@ class StoredEpisodes:
         return ClipPlace(path, place.first_frame, place.length)
 
     def frames(self, place: Place) -> pa.Table:
-        """The rows of its frames."""
-        return self._file(self.layout.data_path(place.data_file)).read_row_group(place.data_group)
+        """The rows of its frames. Raises DamagedFileError, OSError."""
+        return self._read(self.layout.data_path(place.data_file), place.data_group)
 
     def row(self, place: Place, columns: Sequence[str] | None = None) -> pa.Table:
-        """Its row in the table of episodes."""
-        return self._file(self.layout.episodes_path(place.meta_file)).read_row_group(place.episode % CHUNK, columns)
+        """Its row in the table of episodes. Raises DamagedFileError, OSError."""
+        return self._read(self.layout.episodes_path(place.meta_file), place.episode % CHUNK, columns)
 
-    def _file(self, name: str) -> pq.ParquetFile:
+    def _read(self, name: str, group: int, columns: Sequence[str] | None = None) -> pa.Table:
         path = self.folder / name
-        if self._open is None or self._open[0] != path:
-            self._open = path, pq.ParquetFile(path)
-        return self._open[1]
+        with reading(path):
+            if self._open is None or self._open[0] != path:
+                self._open = path, pq.ParquetFile(path)
+            return self._open[1].read_row_group(group, columns)
 
 
 class WaitingPieces:
@@ -103,16 +105,22 @@ class WaitingPieces:
         """Where the coded pictures of a clip of `length` frames are."""
         return ClipPlace(self.folder / waiting_path("videos", number), 0, length)
 
+    def facts(self, number: int) -> EpisodeFacts:
+        """What its place depends on. Raises DamagedFileError, OSError."""
+        (row,) = self.row(number).select(FACTS).to_pylist()
+        return facts_of(row)
+
     def frames(self, number: int) -> pa.Table:
-        """The rows of its frames."""
+        """The rows of its frames. Raises DamagedFileError, OSError."""
         return self._read("frames", number)
 
     def row(self, number: int) -> pa.Table:
-        """What the worker knew of the episode, a single row."""
+        """What the worker knew of the episode, a single row. Raises DamagedFileError, OSError."""
         return self._read("episodes", number)
 
     def _read(self, kind: str, number: int) -> pa.Table:
-        with pa.OSFile(str(self.folder / waiting_path(kind, number))) as file:
+        path = self.folder / waiting_path(kind, number)
+        with reading(path), pa.OSFile(str(path)) as file:
             return pa.ipc.open_file(file).read_all()
 
     def files(self) -> Iterator[Path]:

@@ -6,6 +6,7 @@ had failed before has become usable.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dataset_upload.about import About
 from dataset_upload.actions import Representation
 from dataset_upload.config import LerobotConfig
 from dataset_upload.console.logs import logger
-from dataset_upload.errors import StoppedError
+from dataset_upload.errors import Reason, StoppedError
 from dataset_upload.formats import DatasetWriter
 from dataset_upload.formats import description as descriptions
 from dataset_upload.formats.lerobot import card, description
@@ -27,10 +28,10 @@ from dataset_upload.formats.lerobot.layout import CONVERSION, find_layout, waiti
 from dataset_upload.formats.lerobot.stored import StoredEpisodes, WaitingPieces
 from dataset_upload.formats.lerobot.swap import finish_swap
 from dataset_upload.jobs import Job, Piece
-from dataset_upload.ledger import DONE, Entry, Ledger
+from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
+from dataset_upload.storage.damage import DamagedFileError
 from dataset_upload.storage.placing import Placing
 from dataset_upload.storage.whole_file import write_whole
-from dataset_upload.video.packed_video import DamagedVideoError
 
 _MANY_FILES = 50_000  # that file systems and loaders begin to suffer from
 
@@ -114,7 +115,33 @@ class LerobotWriter(DatasetWriter):
 
     def finish(self, ledger: Ledger) -> None:
         """Bring files, meta/provenance.json and card up to what the ledger says."""
-        waiting, digest = WaitingPieces(self.folder), ledger.rows_digest()
+        waiting = WaitingPieces(self.folder)
+        try:
+            self._fail_other_sizes(ledger, waiting)
+            self._finish(ledger, ledger.rows_digest(), waiting)
+        except DamagedFileError as error:
+            raise StoppedError(f"{error.path} is damaged: delete it, then its episodes are converted again") from error
+
+    def _fail_other_sizes(self, ledger: Ledger, waiting: WaitingPieces) -> None:
+        """Enter as failed what waits with frames of another size than those in files or, before there are any, most."""
+        done = sorted(ledger.with_status(DONE), key=lambda entry: entry.clip)
+        sizes = {entry: waiting.facts(entry.clip).frame_size for entry in done if entry.clip in waiting.numbers}
+        if not sizes:
+            return
+        if stored := next((entry for entry in done if entry not in sizes), None):
+            size = self._episodes().by_key[stored.key].facts.frame_size
+        else:
+            ((size, _),) = Counter(sizes.values()).most_common(1)
+        for entry, own in sizes.items():
+            if own != size:
+                message = (
+                    f"Error: {entry.key} gives frames of {own}, others of {size}, and a LeRobot dataset has one size; "
+                    "give --output.frame_size, or convert episodes of each size into a dataset of their own"
+                )
+                logger.error(message)
+                ledger.append(entry._replace(status=FAILED, reason=Reason.FRAME_SIZE.value, message=message))
+
+    def _finish(self, ledger: Ledger, digest: str, waiting: WaitingPieces) -> None:
         stored = description.read(self.folder)
         pieces = list(waiting.files())
         is_current = stored is not None and stored["rows"] == digest and _horizons(stored) == self._lerobot.horizons
@@ -144,10 +171,7 @@ class LerobotWriter(DatasetWriter):
             self._episodes(),
             waiting,
         )
-        try:
-            files = build.run([(key, number) for number, key in done])
-        except (DamagedVideoError, pa.ArrowException) as error:
-            raise StoppedError(f"{self.folder} cannot be finished: {error}") from error
+        files = build.run([(key, number) for number, key in done])
         finish_build(self.folder, files, lambda sizes: self._describe(ledger, digest, sizes), pieces)
         self.placing = Placing(self.folder)  # which knows nothing of folders that are gone
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -22,6 +23,7 @@ from dataset_upload.formats.finished_dataset import open_dataset
 from dataset_upload.formats.lerobot import index
 from dataset_upload.formats.lerobot.__main__ import main as rewrite
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
+from dataset_upload.formats.lerobot.layout import waiting_path
 from dataset_upload.mini_egodex.frame_code import read_frame_number
 from dataset_upload.video.plain_decoding import decode_clip
 
@@ -164,6 +166,49 @@ def test_a_damaged_table_of_episodes_is_made_again(tiny: Path, tmp_path: Path, c
     (output_dir / NAME / "meta/episodes/chunk-000/file-000.parquet").write_bytes(content)
     convert(tiny, output_dir)
     assert published(output_dir) == before
+
+
+@pytest.mark.parametrize("kind", ["videos", "frames", "episodes"])
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
+def test_a_damaged_piece_that_waits_is_named_and_made_again_once_deleted(
+    tiny: Path, tmp_path: Path, kind: str, damage: Callable[[bytes], bytes]
+) -> None:
+    whole, output_dir = tmp_path / "whole", tmp_path / "out"
+    convert(tiny, whole)
+    assert fork_convert(tiny, output_dir, LEROBOT, "--output.shard=0/1").exit_code == 0
+    piece = output_dir / NAME / waiting_path(kind, 4)
+    piece.write_bytes(damage(piece.read_bytes()))
+    ended = fork_convert(tiny, output_dir, LEROBOT)
+    assert ended.exit_code == 3
+    assert f"Stopped: {piece} is damaged: delete it, then its episodes are converted again" in ended.stderr
+    piece.unlink()
+    convert(tiny, output_dir)
+    assert published(output_dir) == published(whole)
+
+
+def test_a_damaged_file_of_the_dataset_is_named(tiny: Path, tmp_path: Path) -> None:
+    convert(tiny, tmp_path, "--output.max_trajectories=7")
+    (file, *_) = sorted((tmp_path / NAME / "data").rglob("*.parquet"))
+    file.write_bytes(bytes(file.stat().st_size))
+    ended = fork_convert(tiny, tmp_path, LEROBOT)
+    assert ended.exit_code == 3 and f"Stopped: {file} is damaged: delete it" in ended.stderr
+    file.unlink()
+    convert(tiny, tmp_path)
+    assert validate_dataset.main([str(tmp_path), "--sample_size=all"]) == 0
+
+
+@pytest.mark.parametrize("version", ["v3.0", "v2.1"])
+def test_an_episode_of_another_frame_size_is_a_named_failure(tiny: Path, tmp_path: Path, version: str) -> None:
+    options = ["--output.frame_size=256", "--output.shortest_edge_size=64", f"--lerobot.version={version}"]
+    keys = convert(tiny, tmp_path / "finished", *options).column("source")
+    for output_dir, odd in (("fresh", keys[:1]), ("finished", keys[:6])):  # most decide; what is finished decides
+        for key in odd:
+            replace_episode(tiny, key, size=(96, 64))
+        dataset = convert(tiny, tmp_path / output_dir, *options, exit_code=1)
+        assert dataset.column("source") == [key for key in keys if key not in odd]
+        failed = {key: reason for key, (_, reason) in outcomes(tmp_path / output_dir).items() if reason}
+        assert failed == dict.fromkeys(odd, "frame size")
+        assert validate_dataset.main([str(tmp_path / output_dir), "--sample_size=all"]) == 0
 
 
 def test_shards_make_what_one_run_makes(tiny: Path, tmp_path: Path) -> None:
