@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "actions": set(),
     "selection": set(),
     "video": {"console", "storage"},
-    "quality": {"video"},
+    "quality": {"actions", "video"},
     "config": {"actions", "console", "video"},
     "language": {"console"},
     "ledger_header": set(),
