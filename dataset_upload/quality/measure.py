@@ -83,8 +83,8 @@ def quantile(values: Array, at: float) -> Array:
 
 
 def _plain(value: Any, kind: Kind) -> Value:
-    """As JSON can say it; floats with the 24 bits that tables keep, so that a value is the same wherever it was."""
-    if value is None or value != value:
+    """As a plain Python value, floats with the 24 bits that tables keep; None where it cannot be told."""
+    if value is None or (kind == "float" and not np.isfinite(np.float32(value))):
         return None
     if kind == "float":
         return float(np.float32(value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dataset_upload.quality import activity, anatomy, confidence, continuity, head, texts, visibility
 from dataset_upload.quality.derived import Derived
 from dataset_upload.quality.measure import Measure, Value
@@ -18,4 +20,6 @@ COLUMNS: tuple[str, ...] = tuple(column for each in MEASURES for column in each.
 def measure_all(tracking: Tracking) -> dict[str, Value]:
     """All measures of one episode, by column; None where one cannot be told."""
     episode = Derived(tracking)
-    return dict(zip(COLUMNS, (value for each in MEASURES for value in each.values(episode)), strict=True))
+    with np.errstate(all="ignore"):  # poses may be anything; what is not finite cannot be told
+        values = [value for each in MEASURES for value in each.values(episode)]
+    return dict(zip(COLUMNS, values, strict=True))

@@ -19,7 +19,7 @@ def possible_values(each: Measure) -> str:
     if each.kind == "text":
         return ", ".join(map(str, each.range))
     lowest, highest = each.range
-    return f"from {lowest:g}" if highest == math.inf else f"{lowest:g} to {highest:g}"  # type: ignore[str-format]
+    return f"from {lowest:g}" if highest == math.inf else f"{lowest:g} to {highest:g}"
 
 
 def row_of(each: Measure) -> str:

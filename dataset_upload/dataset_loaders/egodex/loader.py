@@ -179,7 +179,7 @@ class EgoDexLoader:
         """Get an episode's annotation file ready, and nothing else of it. Raises as `fetch` does."""
         _check_name(episode)
         if episode.hdf5 is None:
-            raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file for {episode.mp4}")
+            raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file of {episode.key}")
         return archive.fetch_one(episode.hdf5)
 
     def load_tracking(self, episode: Episode, file: Callable[[], BinaryIO] | None = None) -> Tracking:
