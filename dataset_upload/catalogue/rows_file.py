@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from dataset_upload import __version__
 from dataset_upload.errors import UsageError
@@ -18,6 +18,7 @@ from dataset_upload.jobs import Job, SourceState
 from dataset_upload.storage.locks import LockedError, exclusive_lock
 
 Row = dict[str, Any]  # by column; one that is missing is null
+Status = Literal["measured", "skipped", "failed"]  # skipped: there is nothing to measure; failed: to be tried again
 
 
 class Place(NamedTuple):
@@ -25,7 +26,8 @@ class Place(NamedTuple):
 
     path: Path
     offset: int
-    failed: bool  # it says only why there are no measures: the next run tries again
+    status: Status
+    reason: str | None  # why the episode cannot be converted, or not be measured
 
 
 class RowsFile:
@@ -35,10 +37,10 @@ class RowsFile:
         self._file = file
         self._columns = columns
 
-    def append(self, job: Job, row: Row, *, failed: bool) -> None:
+    def append(self, job: Job, row: Row, status: Status) -> None:
         """Add an episode's row, which outlives this process. Raises OSError."""
         values = [row.get(column) for column in self._columns]
-        self._file.write(_line({"key": job.key, "state": job.source_state, "failed": failed, "row": values}))
+        self._file.write(_line({"key": job.key, "state": job.source_state, "status": status, "row": values}))
         self._file.flush()
 
 
@@ -72,8 +74,9 @@ def find_rows(folder: Path, columns: list[str], states: Mapping[str, SourceState
             key, (num_bytes, versions) = line.content["key"], line.content["state"]
             if states.get(key) != (num_bytes, tuple(versions)):
                 continue
-            if key not in places or not line.content["failed"]:
-                places[key] = Place(path, line.offset, line.content["failed"])
+            if key not in places or line.content["status"] != "failed":
+                reason = line.content["row"][columns.index("reason")]
+                places[key] = Place(path, line.offset, line.content["status"], reason)
     return places
 
 

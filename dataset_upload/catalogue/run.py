@@ -53,19 +53,19 @@ def catalogue(loader: DatasetLoader, out: Path, engine: Engine, shard: Shard | N
     share = [job for job in jobs if shard is None or shard.has(job.number)]
     with open_rows(folder / f"{'all' if shard is None else shard.file_name}.jsonl", columns) as rows:
         done = find_rows(folder, columns, states)
-        open_jobs = [job for job in share if job.key not in done or done[job.key].failed]
+        open_jobs = [job for job in share if job.key not in done or done[job.key].status == "failed"]
         logger.info(f"Found {len(jobs)} episodes; {len(open_jobs)} of {len(share)} to be measured")
         with closing(engine.run(Measuring(loader), open_jobs)) as outcomes:
             for job, outcome in progress(outcomes, "Measuring episodes", total=len(open_jobs)):
                 if isinstance(outcome, EpisodeError):
                     logger.log(WARNING if outcome.reason.is_skip else ERROR, str(outcome))
-                    rows.append(job, failure(job, outcome), failed=not outcome.reason.is_skip)
+                    rows.append(job, failure(job, outcome), "skipped" if outcome.reason.is_skip else "failed")
                 else:
-                    rows.append(job, outcome, failed=False)
+                    rows.append(job, outcome, "measured")
         places = find_rows(folder, columns, states)
         if shard is None:
             write(out, jobs, places, loader)
-    return summarise(share, places, columns, out, shard, time.monotonic() - start)
+    return summarise([places[job.key] for job in share], out, shard, time.monotonic() - start)
 
 
 def rows_folder(out: Path) -> Path:
@@ -126,22 +126,20 @@ def _text_in_session(row: Mapping[str, Any]) -> bytes | None:
     return blake2b(f"{session}\0{' '.join(task.lower().split())}".encode(), digest_size=8).digest()
 
 
-def summarise(
-    share: Sequence[Job],
-    places: Mapping[str, Place],
-    columns: list[str],
-    out: Path,
-    shard: Shard | None,
-    seconds: float,
-) -> int:
+def summarise(places: Sequence[Place], out: Path, shard: Shard | None, seconds: float) -> int:
     """The last lines of a run; returns how many episodes could not be measured."""
-    failed = [job for job in share if places[job.key].failed]
-    reasons = Counter(read_row(places[job.key], columns)["reason"] for job in failed).most_common()
-    detail = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    logger.info(f"Measured: {len(share) - len(failed)}; failed: {len(failed)}" + (f" ({detail})" if detail else ""))
+    for status, label, meaning in (
+        ("measured", "Measured:", "cannot be converted: "),
+        ("skipped", "Skipped:", ""),
+        ("failed", "Failed:", ""),
+    ):
+        of_status = [place for place in places if place.status == status]
+        reasons = Counter(place.reason for place in of_status if place.reason).most_common()
+        detail = meaning + ", ".join(f"{count} {reason}" for reason, count in reasons)
+        logger.info(f"{label:<10}{len(of_status)}" + (f" ({detail})" if reasons else ""))
     logger.info(f"Time:     {seconds:.1f} s")
     if shard is None:
         logger.info(f"Wrote:    {out}")
     else:
         logger.info(f"Next:     when all {shard.count} shards have ended, the same command without --shard={shard}")
-    return len(failed)
+    return sum(place.status == "failed" for place in places)

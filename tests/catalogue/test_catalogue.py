@@ -88,7 +88,7 @@ def test_it_names_each_irregularity(part: tuple[Path, dict[str, EpisodeRecord]],
     assert [name for name, row in found.items() if row["text_placeholder"]] == ["description_unavailable"]
     assert [name for name, row in found.items() if row["left_confidence_unknown"] == 1] == ["missing_confidences"]
     assert [name for name, row in found.items() if row["row0_repeated"]] == ["row0_repeated"]
-    assert [name for name, row in found.items() if row["text_certain"] is False] == ["old_release"]
+    assert [name for name, row in found.items() if row["text_certain"] is False] == ["old_release", "no_description"]
     assert found["frame_mismatch"]["frames"] == records["frame_mismatch"].pose_rows
     # Where a file only spells things otherwise, or only the video is damaged, nothing is to be said.
     for name in ("which_as_int", "which_as_bytes", "description2_none", "number_gap", "truncated_mp4"):
@@ -103,11 +103,12 @@ def test_a_row_says_what_was_drawn_and_measured(part: tuple[Path, dict[str, Epis
     run(source, out := tmp_path / "c.parquet")
     rows = rows_of(out)
     loader = EgoDexLoader(str(source), "test")
-    for episode in loader.list_episodes()[:3]:
+    normal = {record.key: record for record in records.values() if record.irregularity is None}
+    for episode in [each for each in loader.list_episodes() if each.key in normal][:3]:
         row = rows[episode.key]
         measured = measure_all(loader.load_tracking(episode))
         assert {name: row[name] for name in COLUMNS} == measured
-        record = records[episode.key]
+        record = normal[episode.key]
         assert (row["task"], row["frames"], row["is_drawn"]) == (record.description, record.frames, True)
         assert row["text_direction"] == ("reverse" if record.reverse else "forward")
         assert row["collector"].startswith("C") and row["session_name"].endswith(".mov")
@@ -160,8 +161,6 @@ def test_http_gives_the_same_bytes_and_fetches_no_video(
     source: Path, expected: bytes, method: int, tmp_path: Path
 ) -> None:
     archive = pack(source, tmp_path / "test.zip", method)
-    for video in source.rglob("*.mp4"):  # so that they matter: at 64x64 pixels they are small
-        assert video.stat().st_size < archive.stat().st_size
     with serving(tmp_path) as server:
         run(f"{server.url}/test.zip", out := tmp_path / "c.parquet")
         fetched = [(request.start, request.end) for request in server.requests[3:]]  # after those for the directory
@@ -199,13 +198,13 @@ def test_a_run_that_was_killed_goes_on(
     num_all = len(finished.read_bytes().splitlines()) - 1
     out.unlink()
     finished.write_bytes(torn(finished.read_bytes()))
-    kept = max(0, len(torn(b"".join(finished.read_bytes().splitlines(keepends=True))).splitlines()) - 1)
+    kept = max(0, finished.read_bytes().count(b"\n") - 1)  # whole lines but the first
     capsys.readouterr()
     run(source, out)
     assert out.read_bytes() == expected
-    assert to_be_measured(capsys.readouterr().out) <= num_all - min(kept // 4, num_all)
+    assert num_all - kept <= to_be_measured(capsys.readouterr().out) <= num_all - kept + 3  # what failed counts, too
     run(source, out)  # and what is there is whole again
-    assert to_be_measured(capsys.readouterr().out) == 4  # those that failed are tried again
+    assert to_be_measured(capsys.readouterr().out) == 3  # those that failed are tried again
 
 
 def test_shards_give_the_same_bytes(
@@ -227,7 +226,7 @@ def test_an_episode_that_has_changed_is_measured_again(tmp_path: Path, capsys: p
     run(source, out := tmp_path / "c.parquet", exit_code=0)
     before = rows_of(out)
     with h5py.File(source / f"{first.key}.hdf5", "r+") as file:
-        file["transforms/leftHand"][:] = file["transforms/leftHand"][::-1]
+        file["transforms/leftHand"][:] = file["transforms/leftHand"][()][::-1]
     (source / f"{second.key}.mp4").unlink()
     capsys.readouterr()
     run(source, out, exit_code=0)
