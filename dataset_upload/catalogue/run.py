@@ -44,6 +44,8 @@ def catalogue(loader: DatasetLoader, out: Path, engine: Engine, shard: Shard | N
         StoppedError: no more episodes can be read; rows that are finished are kept.
     """
     start = time.monotonic()
+    if not loader.poses >= {"hands", "camera"}:
+        raise UsageError(f"{loader.about.name} has no poses of hands and camera: there is nothing to measure", "loader")
     check_place(out, loader)
     folder = rows_folder(out)
     columns = [name for name in catalogue_schema(loader.about).names if name != DUPLICATES]

@@ -98,7 +98,7 @@ class DatasetLoader(Protocol):
             EpisodeError: it cannot be used; the message names it by its key, wherever it lies.
             StoppedError: no more episodes can be read, or this loader reads none without their video.
         """
-        raise StoppedError(f"{self.about.name} is read only with its videos; there is nothing to catalogue")
+        raise StoppedError(f"{self.about.name} is read only with its videos, of which a catalogue opens none")
 
     def lacks_video(self, episode: Any) -> bool:
         """Whether it is known that there is no video, so that the episode cannot be converted."""

@@ -15,10 +15,14 @@ from archives import DEFLATED, STORED, pack
 from range_server import serving
 
 from dataset_upload.catalogue.__main__ import main
+from dataset_upload.dataset_loaders import LOADERS
+from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
 from dataset_upload.mini_egodex.part import IRREGULARITIES, EpisodeRecord, make_mini_egodex
 from dataset_upload.natural_order import natural_key
 from dataset_upload.quality.table import COLUMNS, MEASURES, measure_all
+from dataset_upload.storage.byte_source import open_source
 from dataset_upload.storage.locks import exclusive_lock
+from dataset_upload.storage.zip_archive import list_members
 
 Rows = dict[str, dict[str, Any]]
 
@@ -97,8 +101,6 @@ def test_it_names_each_irregularity(part: tuple[Path, dict[str, EpisodeRecord]],
 
 
 def test_a_row_says_what_was_drawn_and_measured(part: tuple[Path, dict[str, EpisodeRecord]], tmp_path: Path) -> None:
-    from dataset_upload.dataset_loaders.egodex.loader import EgoDexLoader
-
     source, records = part
     run(source, out := tmp_path / "c.parquet")
     rows = rows_of(out)
@@ -165,9 +167,6 @@ def test_http_gives_the_same_bytes_and_fetches_no_video(
         run(f"{server.url}/test.zip", out := tmp_path / "c.parquet")
         fetched = [(request.start, request.end) for request in server.requests[3:]]  # after those for the directory
     assert out.read_bytes() == expected
-    from dataset_upload.storage.byte_source import open_source
-    from dataset_upload.storage.zip_archive import list_members
-
     videos = [member for member in list_members(open_source(str(archive))) if member.name.endswith(".mp4")]
     directory = max(member.end for member in videos)
     touched = [
@@ -292,6 +291,15 @@ def test_refusals(
     assert main([each.format(source=source, tmp=tmp_path) for each in arguments]) == 2
     captured = capsys.readouterr()
     assert line.format(source=source, tmp=tmp_path) in captured.err and captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_without_hands_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(LOADERS, "toy", "toy_loader:ToyLoader")
+    run(tmp_path, tmp_path / "c.parquet", "--loader=toy", exit_code=2)
+    assert "Error: --loader: Toy Arm has no poses of hands and camera" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
