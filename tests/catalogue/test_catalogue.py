@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import h5py
 import numpy as np
 import pyarrow.parquet as pq
@@ -178,6 +179,17 @@ def test_http_gives_the_same_bytes_and_fetches_no_video(
         and end <= directory
     ]
     assert not touched
+
+
+def test_an_object_store_gives_the_same_bytes(source: Path, expected: bytes, tmp_path: Path) -> None:
+    archive = pack(source, tmp_path / "test.zip", DEFLATED)
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/test.zip", archive.read_bytes())
+    try:
+        run("memory://bucket/test.zip", out := tmp_path / "c.parquet")
+    finally:
+        store.rm("/bucket/test.zip")
+    assert out.read_bytes() == expected
 
 
 # The same, however it was run ---------------------------------------------------------------------------------------
