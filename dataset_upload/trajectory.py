@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict, overload
 
 import numpy as np
@@ -111,3 +112,35 @@ class Trajectory(TypedDict):
     # (T, 2, J, 3, 3), axes of the joints of left and right hand to world; only if asked for
     joint_rotations: NotRequired[NDArray[np.float32]]
     skeleton: NotRequired[NDArray[np.float32]]  # (T, 68, 3) in the order of `arkit.SKELETON`; only if asked for
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """What can be known of one episode without its video: poses at all of its T frames, and texts.
+
+    Positions are metres in the recording's own world frame. A hand's 25 joints are `arkit.HAND_JOINTS`, in that order;
+    a wrist's axes are ARKit's: mirrored, fingers along +X on the left and along -X on the right.
+
+    Attributes:
+        fps: frames a second.
+        frame_size: (width, height) of the frames, in which `intrinsics` has its pixels.
+        intrinsics: (3, 3) camera matrix, pixel origin at the top-left corner.
+        camera_to_world: (T, 4, 4), camera axes: x right, y down, z forward.
+        hands: (2, T, 25, 3) of the left and the right hand.
+        wrists: (2, T, 3, 3), wrist axes to world.
+        confidences: (2, T, 25) in 0..1, NaN where unknown; None: the file has none.
+        task: the description that applies; None: there is none that says something.
+        columns: what else its annotation says, by the names of the columns that the loader declares.
+        is_drawn: not filmed.
+    """
+
+    fps: float
+    frame_size: tuple[float, float]
+    intrinsics: NDArray[np.float32]
+    camera_to_world: NDArray[np.float32]
+    hands: NDArray[np.float32]
+    wrists: NDArray[np.float32]
+    confidences: NDArray[np.float32] | None
+    task: str | None
+    columns: Mapping[str, Any]
+    is_drawn: bool = False

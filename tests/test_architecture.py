@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "actions": set(),
     "selection": set(),
     "video": {"console", "storage"},
-    "quality": {"video"},
+    "quality": {"actions", "video"},
     "config": {"actions", "console", "video"},
     "language": {"console"},
     "ledger_header": set(),
@@ -51,8 +51,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "validation": {"console", "formats", "video"},
     "visualization": {"console", "formats", "ledger", "quality", "storage", "video"},
     "mini_egodex": {"console", "dataset_loaders", "video"},
+    "catalogue": {"config", "console", "dataset_loaders", "engines", "formats", "quality", "storage"},
 }
-MAY_IMPORT["pipeline"] = {*MAY_IMPORT} - {"actions", "language", "quality", "validation", "visualization"}
+MAY_IMPORT["pipeline"] = {*MAY_IMPORT} - {"actions", "catalogue", "language", "quality", "validation", "visualization"}
 COMMANDS = {"generate_hf_dataset", "make_mini_egodex", "validate_dataset", "visualize_dataset"}
 
 # Not compared: imports, and ends of docstrings.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataset_upload.actions import find_representation
-from dataset_upload.errors import UsageError
+from dataset_upload.errors import StoppedError, UsageError
 from dataset_upload.names import look_up
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dataset_upload.actions import Poses
     from dataset_upload.config import GenerateConfig
     from dataset_upload.jobs import SourceState
-    from dataset_upload.trajectory import Episode, Trajectory
+    from dataset_upload.trajectory import Episode, Tracking, Trajectory
 
 # Where each loader's class is, by what `dataset.loader` calls it.
 LOADERS = {"egodex": "dataset_upload.dataset_loaders.egodex.loader:EgoDexLoader"}
@@ -86,6 +86,23 @@ class DatasetLoader(Protocol):
 
         The trajectory's `source` is the episode's key, its `task_name` the episode's.
         """
+
+    def fetch_tracking(self, episode: Any) -> Any:
+        """Get ready what `load_tracking` needs: nothing of the video. Raises as `fetch` does."""
+        return None
+
+    def load_tracking(self, episode: Any, files: Any = None) -> Tracking:
+        """Read what can be known of one episode without its video, from what `fetch_tracking` returned.
+
+        Raises:
+            EpisodeError: it cannot be used; the message names it by its key, wherever it lies.
+            StoppedError: no more episodes can be read, or this loader reads none without their video.
+        """
+        raise StoppedError(f"{self.about.name} is read only with its videos, of which a catalogue opens none")
+
+    def lacks_video(self, episode: Any) -> bool:
+        """Whether it is known that there is no video, so that the episode cannot be converted."""
+        return False
 
 
 def make_loader(config: GenerateConfig) -> DatasetLoader:

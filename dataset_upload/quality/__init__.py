@@ -1,1 +1,1 @@
-"""Quality: what can be measured of a trajectory."""
+"""Quality: what can be measured of an episode. `table.py` has all measures; docs/quality.md explains them."""

@@ -116,7 +116,7 @@ class Video:
             EpisodeError: the file does not prove that each of its packets is a frame that needs no later one.
         """
         if self._index is None:
-            raise self._unreadable("what it holds cannot be copied frame by frame: give --lerobot.video=encode")
+            raise self._unreadable("what it holds cannot be copied frame by frame, only encoded anew")
         with self._container() as container:
             yield from islice((packet for packet in container.demux(self._stream(container)) if packet.size), count)
 

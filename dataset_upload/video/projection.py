@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataset_upload.stored_trajectory import Array, StoredTrajectory
 
@@ -19,11 +20,27 @@ def project(points: Array, camera_to_world: Array, intrinsics: Array) -> Array:
         (T, J, 2) pixels (u, v), origin at the frame's top-left corner; NaN for points that are not in front of the
         camera.
     """
+    return pixels_of(to_camera(points, camera_to_world), intrinsics)
+
+
+def to_camera(points: Array, camera_to_world: Array) -> Array:
+    """World points (…, T, J, 3) in the coordinates of their frames' cameras (T, 4, 4): x right, y down, z forward."""
     rotation, position = camera_to_world[:, :3, :3], camera_to_world[:, None, :3, 3]
-    seen = (points - position) @ rotation  # the inverse rotation, applied to row vectors
+    seen: Array = (points - position) @ rotation  # the inverse rotation, applied to row vectors
+    return seen
+
+
+def pixels_of(seen: Array, intrinsics: Array) -> Array:
+    """Where points (…, 3) in a camera's coordinates appear: pixels (…, 2), NaN where they are not in front of it."""
     depth = np.where(seen[..., 2:] > 0, seen[..., 2:], np.nan)
     pixels: Array = ((seen / depth) @ intrinsics.T)[..., :2]
     return pixels
+
+
+def within(pixels: Array, frame_size: tuple[float, float]) -> NDArray[np.bool_]:
+    """Whether pixels (…, 2) lie in a picture of this (width, height); NaN, behind the camera, does not."""
+    inside: NDArray[np.bool_] = np.all((pixels >= 0) & (pixels <= frame_size), axis=-1)
+    return inside
 
 
 def hand_pixels(trajectory: StoredTrajectory) -> Array:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dataset_upload.quality.measures import speeds
+from dataset_upload.quality.clip import speeds
 from dataset_upload.stored_trajectory import SIDES, StoredTrajectory, has_hands
 from dataset_upload.visualization.skeleton import LEFT_RGB, RIGHT_RGB
 

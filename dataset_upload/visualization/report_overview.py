@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_upload.quality import measures
+from dataset_upload.quality import clip
 from dataset_upload.visualization.report_columns import Columns
 
 _RANKED = 6
@@ -27,9 +27,9 @@ def overview(columns: Columns) -> dict[str, Any]:
         "columnFiles": columns.num_files,
         "someHaveHands": columns.some_have_hands,
         "limits": {
-            "jumpSpeed": measures.JUMP_SPEED,
-            "stillRadius": measures.STILL_RADIUS,
-            "leastInFrame": measures.LEAST_IN_FRAME,
+            "jumpSpeed": clip.JUMP_SPEED,
+            "stillRadius": clip.STILL_RADIUS,
+            "leastInFrame": clip.LEAST_IN_FRAME,
         },
         "sourceSeconds": _sum(columns.column("seconds")),
         "histograms": {name: histogram(columns.column(name)) for name in _HISTOGRAMS},

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dataset_upload.errors import StoppedError, one_line
 from dataset_upload.formats.each_trajectory import ROWS_PER_PART
 from dataset_upload.formats.finished_dataset import FinishedDataset
-from dataset_upload.quality import measures
+from dataset_upload.quality.clip import Measures, measure
 from dataset_upload.stored_trajectory import Array, StoredTrajectory, has_hands
 from dataset_upload.video.encoding import write_rgb_mp4
 from dataset_upload.video.projection import hand_pixels, true_aspect
@@ -139,7 +139,7 @@ def _draw(trajectory: StoredTrajectory, dataset: FinishedDataset) -> _Drawn:
     picture = io.BytesIO()
     thumbnail = draw_hands(frame, pixels[:, middle], trajectory.intrinsics, _THUMBNAIL_HEIGHT)
     thumbnail.save(picture, "JPEG", quality=_THUMBNAIL_QUALITY)
-    found = measures.measure(trajectory, (width, height))
+    found = measure(trajectory, (width, height))
     fact = _fact(trajectory, found, dataset)
     with_hands = fact.has_hands
     clip = {
@@ -161,7 +161,7 @@ def _draw(trajectory: StoredTrajectory, dataset: FinishedDataset) -> _Drawn:
     return _Drawn(fact, base64.b64encode(picture.getvalue()).decode(), clip)
 
 
-def _fact(trajectory: StoredTrajectory, found: measures.Measures, dataset: FinishedDataset) -> Fact:
+def _fact(trajectory: StoredTrajectory, found: Measures, dataset: FinishedDataset) -> Fact:
     row, entry = trajectory.row, dataset.ledger.get(trajectory.source)
     return Fact(
         number=trajectory.number,

@@ -8,7 +8,7 @@ import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 
-from dataset_upload.quality.measures import speeds
+from dataset_upload.quality.clip import speeds
 from dataset_upload.stored_trajectory import SIDES, StoredTrajectory, has_camera, has_hands
 from dataset_upload.visualization.skeleton import FINGERS, LEFT_RGB, RIGHT_RGB
 

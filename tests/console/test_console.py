@@ -22,6 +22,7 @@ COMMANDS = {  # module: arguments that are complete, and an option with its valu
     "dataset_upload.validate_dataset": (["folder"], "--sample_size=8"),
     "dataset_upload.visualize_dataset": (["folder"], "--max_samples=8"),
     "dataset_upload.hub.__main__": (["--push", "folder", "me/repo"], "--hub.viewer_video=true"),
+    "dataset_upload.catalogue.__main__": (["folder", "out.parquet"], "--num_workers=8"),
     "dataset_upload.make_mini_egodex": (["folder"], "--episodes=8"),
     "reward_model.train": ([], "--training.batch_size=8"),
     "reward_model.eval": (["checkpoint", "dataset"], "--max_trajectories=8"),
@@ -174,6 +175,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
         ("dataset_upload.validate_dataset", "argparse"),
         ("dataset_upload.visualize_dataset", "numpy"),
         ("dataset_upload.hub", "huggingface_hub"),
+        ("dataset_upload.catalogue", "pyarrow"),
         ("dataset_upload.make_mini_egodex", "h5py"),
         ("train", "reward_model.config"),
         ("eval", "argparse"),
@@ -183,6 +185,7 @@ def test_an_interrupt_while_a_command_is_still_loading_is_one_line(module: str, 
     arguments = {
         "dataset_upload.generate_hf_dataset": ["--dataset.dataset_path=/nowhere"],
         "dataset_upload.hub": ["--push", "/nowhere", "me/repo"],
+        "dataset_upload.catalogue": ["/nowhere", "out.parquet"],
     }.get(module, ["/nowhere"])
     run = commands.run("-c", STRUCK, module, struck, int(number), *arguments)
     assert run.exit_code == 130

@@ -19,7 +19,7 @@ from toy_loader import ARM
 
 from dataset_upload import validate_dataset, visualize_dataset
 from dataset_upload.formats.finished_dataset import open_dataset
-from dataset_upload.quality.measures import measure
+from dataset_upload.quality.clip import measure
 
 
 def contents(output_dir: Path) -> dict[str, bytes]:

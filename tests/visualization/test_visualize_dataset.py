@@ -30,7 +30,7 @@ from dataset_upload.formats.finished_dataset import FinishedDataset, open_datase
 from dataset_upload.formats.rfm.finished_dataset import RfmTrajectory
 from dataset_upload.ledger import Entry
 from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
-from dataset_upload.quality.measures import measure, speeds
+from dataset_upload.quality.clip import measure, speeds
 from dataset_upload.stored_trajectory import Array
 from dataset_upload.video.projection import hand_pixels, project, true_aspect
 from dataset_upload.visualization import report as report_module

@@ -24,7 +24,8 @@ DEFAULT_INTRINSICS_SIZE = (1920, 1080)
 
 DRAWN_BY = "drawn_by"  # the attribute that tells a drawn episode from a filmed one: the program that drew it
 
-# An EgoDex file takes 4.7 kB a frame, a pose 64 bytes of these. Its longest attribute has some hundred bytes.
+# An EgoDex file takes 4.7 kB a frame, a pose POSE_BYTES of these. Its longest attribute has some hundred bytes.
+POSE_BYTES = 64
 _MAX_FILE_BYTES, _MAX_FILE_BYTES_PER_FRAME = 64 * 2**20, 16 * 2**10
 _MAX_READ_BYTES, _MAX_READ_BYTES_PER_FRAME = 2**17, 128  # at once, as HDF5 reads a text, a pose or a chunk of it
 _MAX_ATTRIBUTE_BYTES = 2**17

@@ -148,6 +148,13 @@ def fetch(hdf5: File, mp4: File) -> EpisodeFiles:
     return EpisodeFiles(_local_opener(hdf5), _local_opener(mp4))
 
 
+def fetch_one(file: File) -> Callable[[], BinaryIO]:
+    """Get one file ready, without that which belongs to it: returns what opens it. Raises as `fetch` does."""
+    if isinstance(file, ZipMember) and not file.source.is_local:
+        return unpack(file, _streamed(file))
+    return _local_opener(file)
+
+
 def open_file(path: str) -> BinaryIO:
     """Open a plain file for reading."""
     try:

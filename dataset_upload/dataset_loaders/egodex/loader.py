@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ from dataset_upload.dataset_loaders.egodex import archive
 from dataset_upload.dataset_loaders.egodex.about import EGODEX
 from dataset_upload.dataset_loaders.egodex.annotation import DRAWN_BY, Annotation, open_annotation
 from dataset_upload.dataset_loaders.egodex.archive import Episode, EpisodeFiles, SourceState
+from dataset_upload.dataset_loaders.egodex.texts import Texts, choose_task, read_texts
+from dataset_upload.dataset_loaders.egodex.tracking import read_tracking
 from dataset_upload.errors import EpisodeError, Reason, one_line
 from dataset_upload.storage.byte_source import take_fetched_bytes
-from dataset_upload.trajectory import Trajectory
+from dataset_upload.trajectory import Tracking, Trajectory
 from dataset_upload.video.frames import VideoFrames
 
 Array = NDArray[np.float32]
@@ -37,24 +39,8 @@ _WHOLE_POSES = ("camera", "leftHand", "rightHand")  # whose rotation is kept
 _ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "egodex.ml-site.cdn-apple.com")
 
 
-class EgoDexTrajectory(Trajectory):
-    """A trajectory with what EgoDex's annotations say of it; None where they do not."""
-
-    task_certain: bool  # False where the file does not say which of two descriptions applies
-    llm_description: str | None
-    llm_description2: str | None
-    which_llm_description: int | None  # 1 or 2
-    llm_type: str | None
-    session_name: str | None
-    collector: str | None  # who recorded it: C7, …
-    environment: str | None
-    object: str | None
-    llm_verbs: list[str]
-    llm_objects: list[str]
-    description: str | None  # in newer annotations only
-    annotated_task: str | None  # the annotation's own name of the task
-    annotated_type: str | None  # in newer annotations only
-    annotator_version: float | None
+class EgoDexTrajectory(Trajectory, Texts):
+    """A trajectory with what EgoDex's annotations say of it."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +120,7 @@ class EgoDexLoader:
             EpisodeError: a file is missing, cannot be read, or is damaged in its archive.
             StoppedError: the archive has changed, or is gone.
         """
-        if _NOT_UTF_8.search(f"{episode.part}/{episode.key}"):  # no row could hold it
-            raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error loading trajectory {episode}: Its name is not UTF-8")
+        _check_name(episode)
         if episode.mp4 is None:
             raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode.hdf5}")
         if episode.hdf5 is None:
@@ -155,7 +140,8 @@ class EgoDexLoader:
         hdf5_name = str(episode.hdf5)
         frames = VideoFrames(files.open_mp4, str(episode.mp4))
         with files.open_hdf5() as file, open_annotation(file, hdf5_name, num_frames=len(frames)) as annotation:
-            task, task_certain = choose_task(annotation, hdf5_name)
+            texts = read_texts(annotation)
+            task = choose_task(texts, hdf5_name)
             poses = _POSES_WITH_SKELETON if self.with_skeleton else _POSES
             num_poses = annotation.num_poses(poses)
             num_frames, note = self._common_length(num_poses, len(frames), hdf5_name)
@@ -169,7 +155,6 @@ class EgoDexLoader:
                 action_names=self.action_names,
                 task=task,
                 task_name=episode.task_name,
-                task_certain=task_certain,
                 id=self.trajectory_id(episode),
                 is_robot=False,
                 quality_label="successful",
@@ -188,20 +173,7 @@ class EgoDexLoader:
                 part=episode.part,
                 is_drawn=annotation.text(DRAWN_BY) is not None,
                 note=note,
-                llm_description=annotation.text("llm_description"),
-                llm_description2=annotation.text("llm_description2"),
-                which_llm_description=_which_description(annotation),
-                llm_type=annotation.text("llm_type"),
-                session_name=annotation.text("session_name"),
-                environment=annotation.text("environment"),
-                object=annotation.text("object"),
-                llm_verbs=annotation.texts("llm_verbs"),
-                llm_objects=annotation.texts("llm_objects"),
-                collector=annotation.text("extra"),
-                description=annotation.text("description"),
-                annotated_task=annotation.text("task"),
-                annotated_type=annotation.text("type"),
-                annotator_version=annotation.number("annotator_version"),
+                **texts,  # type: ignore[typeddict-item]  # mypy: they might hold a skeleton
             )
         if self.with_skeleton:
             trajectory["skeleton"] = positions[:, [poses.index(joint) for joint in SKELETON]]
@@ -209,6 +181,29 @@ class EgoDexLoader:
             hands = [[transforms[joint][:, :3, :3] for joint in of_hand(side)] for side in SIDES]
             trajectory["joint_rotations"] = np.array(hands).transpose(2, 0, 1, 3, 4)
         return trajectory
+
+    def fetch_tracking(self, episode: Episode) -> Callable[[], BinaryIO]:
+        """Get an episode's annotation file ready, and nothing else of it. Raises as `fetch` does."""
+        _check_name(episode)
+        if episode.hdf5 is None:
+            raise EpisodeError(Reason.MISSING_HDF5, f"Warning: Missing HDF5 file of {episode.key}")
+        return archive.fetch_one(episode.hdf5)
+
+    def load_tracking(self, episode: Episode, file: Callable[[], BinaryIO] | None = None) -> Tracking:
+        """Read all poses of one episode, and its texts; its video need not be there.
+
+        Args:
+            file: what `fetch_tracking` returned; None: fetch it now.
+
+        Raises:
+            EpisodeError: why the episode cannot be used; messages name it by its key.
+        """
+        with (file or self.fetch_tracking(episode))() as opened:
+            return read_tracking(opened, episode.key)
+
+    def lacks_video(self, episode: Episode) -> bool:
+        """Whether there is no video, so that the episode cannot be converted."""
+        return episode.mp4 is None
 
     def _common_length(self, num_poses: int, num_video_frames: int, name: str) -> tuple[int, str | None]:
         """How many frames have both picture and pose, and what to say if some have not."""
@@ -219,6 +214,12 @@ class EgoDexLoader:
             raise EpisodeError(Reason.FRAME_COUNT_MISMATCH, f"Error loading trajectory {name}: {difference}")
         num_frames = min(num_poses, num_video_frames)
         return num_frames, one_line(f"Warning: {difference}, cut to {num_frames}: {name}")
+
+
+def _check_name(episode: Episode) -> None:
+    """Raises EpisodeError where no row could hold an episode's name."""
+    if _NOT_UTF_8.search(f"{episode.part}/{episode.key}"):
+        raise EpisodeError(Reason.UNREADABLE_SOURCE, f"Error loading trajectory {episode}: Its name is not UTF-8")
 
 
 def _read_poses(
@@ -235,31 +236,3 @@ def _read_poses(
         if name in whole:
             transforms[name] = pose
     return positions, transforms
-
-
-def choose_task(annotation: Annotation, name: str) -> tuple[str, bool]:
-    """The text that describes what this episode shows, and whether the file says so.
-
-    A reversible task has two descriptions, one for each direction, and `which_llm_description` says which applies.
-    Older copies of the dataset lack that field: there the first description is taken and marked uncertain. The other
-    direction's description never stands in for one that is not usable.
-
-    Raises:
-        EpisodeError: no usable text.
-    """
-    which = _which_description(annotation)
-    task = _usable(annotation.text("llm_description2" if which == 2 else "llm_description"))
-    if task is None:
-        raise EpisodeError(Reason.NO_DESCRIPTION, f"Warning: No task description in {name}")
-    return task, which is not None or annotation.text("llm_type") != "reversible"
-
-
-def _usable(description: str | None) -> str | None:
-    if description is None or description == "None" or "description unavailable" in description.lower():
-        return None
-    return description
-
-
-def _which_description(annotation: Annotation) -> int | None:
-    which = annotation.text("which_llm_description")
-    return int(which) if which in ("1", "2") else None

@@ -1,4 +1,4 @@
-"""Numbers that tell an ordinary trajectory from a strange one."""
+"""The report's measures: of the frames that a clip keeps, where `table.py` has those of all frames of an episode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory, has_camera, has_hands
-from dataset_upload.video.projection import hand_pixels
+from dataset_upload.video.projection import hand_pixels, within
 
 JUMP_SPEED = 3.0  # metres a second between kept frames: working hands seldom pass 2, a tracker that slips does
 STILL_RADIUS = 0.005  # metres: a wrist that stays in so small a ball rests, or its tracking is frozen
@@ -45,8 +45,7 @@ def speeds(trajectory: StoredTrajectory) -> Array:
 def measure(trajectory: StoredTrajectory, frame_size: tuple[int, int]) -> Measures:
     """Measure a trajectory whose clip has frames of `frame_size` (width, height)."""
     wrists = trajectory.hands[:, :, 0]
-    pixels = hand_pixels(trajectory)
-    inside = ((pixels >= 0) & (pixels <= frame_size)).all(axis=-1)  # NaN, behind the camera, is not
+    inside = within(hand_pixels(trajectory), frame_size)
     can_be_seen = has_hands(trajectory) and has_camera(trajectory)
     known = np.isfinite(trajectory.confidences).any()
 

@@ -1,0 +1,1 @@
+"""A catalogue: every episode of a source measured, one row each."""
