@@ -99,7 +99,7 @@ def write_lerobot(way: Way, source: str, root: Path) -> Callable[[], object]:
             "benchmark/writer", FPS, told["features"], root, rgb_encoder=coding, streaming_encoding=way.is_streaming
         )
         for episode in told["episodes"]:
-            rows = dict(np.load(episode["rows"]))
+            rows = dict(np.load(episode["rows"], allow_pickle=False))
             with av.open(episode["video"]) as container:
                 for number, picture in enumerate(container.decode(video=0)):
                     small = picture.reformat(SIZE, SIZE, "rgb24", interpolation="AREA").to_ndarray()
