@@ -37,6 +37,9 @@ class DatasetConfig:
     dataset_name: str = option("egodex_test", "name of the result: its folder, its config on the Hub, part of every id")
     tasks: list[str] | str = option([], "names of tasks, or globs, to convert; none: all tasks", decides_bytes=False)
     loader: str = option("egodex", "what reads dataset_path", decides_bytes=False)  # the ledger compares it by itself
+    cameras: list[str] | str = option(
+        "all", "of loader lerobot: all, first, or names; an episode each", decides_bytes=False
+    )
     mini_episodes: int = option(
         0,
         "first make a miniature EgoDex of so many episodes at dataset_path, if nothing is there",

@@ -213,7 +213,10 @@ def test_help_tells_a_number_s_unit() -> None:
 # For each option, whether its value decides the bytes of rows and clips. One that is missing here is a question to
 # whoever adds it: may rows made with two values of it stand in one dataset?
 DECIDES_BYTES = {
-    "dataset": {"dataset_path": False, "dataset_name": True, "tasks": False, "loader": False, "mini_episodes": False},
+    "dataset": {
+        **{"dataset_path": False, "dataset_name": True, "tasks": False, "loader": False, "cameras": False},
+        "mini_episodes": False,
+    },
     "output": {
         "output_dir": False,
         "format": False,

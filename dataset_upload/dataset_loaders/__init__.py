@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from dataset_upload.trajectory import Episode, Tracking, Trajectory
 
 # Where each loader's class is, by what `dataset.loader` calls it.
-LOADERS = {"egodex": "dataset_upload.dataset_loaders.egodex.loader:EgoDexLoader"}
+LOADERS = {
+    "egodex": "dataset_upload.dataset_loaders.egodex.loader:EgoDexLoader",
+    "lerobot": "dataset_upload.dataset_loaders.lerobot.loader:LerobotLoader",
+}
 
 
 class DatasetLoader(Protocol):

@@ -59,17 +59,24 @@ class VideoFrames(Sequence[NDArray[np.uint8]]):
         open(): the video behind them, for pictures as they were decoded, without RGB.
     """
 
-    def __init__(self, open_file: Callable[[], BinaryIO], name: str, indices: range | None = None) -> None:
+    def __init__(
+        self,
+        open_file: Callable[[], BinaryIO],
+        name: str,
+        indices: range | None = None,
+        read: Callable[[BinaryIO, str], Video] = Video,
+    ) -> None:
         """
         Args:
             open_file: opens the video for reading.
             name: what error messages call it.
             indices: the video's frames that this sequence holds; None: all.
+            read: makes a video of the open file and its name; `VideoPart` has a part of its frames.
         """
         self._open_file = open_file
         self._name = name
         with open_file() as file:
-            self._video = Video(file, name).reopened(io.BytesIO())  # keeps nothing of the file but its header
+            self._video = read(file, name).reopened(io.BytesIO())  # keeps nothing of the file but its header
         self.fps = self._video.fps
         self._frame_shape = (self._video.height, self._video.width, 3)
         self._timestamps = self._video.timestamps

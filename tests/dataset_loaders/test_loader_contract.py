@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import pytest
 from drawn_egodex import MiniEgoDex
+from made_lerobot import CAMERAS, write_lerobot
 
 from dataset_upload.about import ColumnType
 from dataset_upload.config import GenerateConfig
@@ -61,7 +62,13 @@ def cut_mp4(path: Path) -> str:
     return "press_key/0"
 
 
-@pytest.fixture(params=["egodex", "toy"])
+def cut_lerobot_mp4(path: Path) -> str:
+    file = path / "videos/chunk-000" / CAMERAS[0] / "episode_000000.mp4"
+    file.write_bytes(file.read_bytes()[:-200])
+    return f"0/{CAMERAS[0]}"
+
+
+@pytest.fixture(params=["egodex", "toy", "lerobot"])
 def source(
     request: pytest.FixtureRequest,
     mini: MiniEgoDex,
@@ -70,6 +77,11 @@ def source(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Source:
     monkeypatch.setitem(LOADERS, "toy", "toy_loader:ToyLoader")
+    if request.param == "lerobot":
+        card = "---\nlicense: mit\n---\n```bibtex\n@misc{arm}\n```\n"
+        path = write_lerobot(tmp_path / "arm")
+        (path / "README.md").write_text(card)
+        return Source("lerobot", path, f"1/{CAMERAS[1]}", cut_lerobot_mp4, Reason.TRUNCATED_VIDEO)
     original = {"egodex": mini.path, "toy": toy_arm}[request.param]
     path = tmp_path / original.name
     shutil.copytree(original, path)

@@ -69,6 +69,7 @@ def encode(
     gop: int = 12,
     b_frames: int = 0,
     times: Iterable[int] | None = None,
+    numbers: Iterable[int] | None = None,
     tag: str | None = None,
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
@@ -77,6 +78,7 @@ def encode(
 
     Args:
         times: of the frames, in frame durations; None: 0, 1, 2, …
+        numbers: what the frames show; None: 0, 1, 2, …
         tag: four characters that name the codec in the file.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +90,8 @@ def encode(
             stream.gop_size, stream.max_b_frames = gop, b_frames
             if tag is not None:
                 stream.codec_context.codec_tag = tag
-            for number, time in enumerate(range(count) if times is None else times):
+            shown = range(count) if numbers is None else numbers
+            for number, time in zip(shown, range(count) if times is None else times, strict=False):
                 frame = draw(number, size)
                 frame.pts, frame.time_base = time, Fraction(1, FPS)
                 output.mux(stream.encode(frame))
