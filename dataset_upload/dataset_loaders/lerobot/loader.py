@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 import zlib
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class LerobotLoader(DatasetLoader):
 
     def list_episodes(self) -> list[LerobotEpisode]:
         """An episode for each that is listed and each chosen camera, in natural order. Raises UsageError."""
-        cameras = self._chosen_cameras()
+        cameras, _ = self._chosen_cameras(), self._tasks  # which are read before the run begins
         found = [
             LerobotEpisode(self.root, listed, camera)
             for listed in read_episodes(self.root, self.info)
@@ -146,8 +147,8 @@ class LerobotLoader(DatasetLoader):
             raise EpisodeError(
                 Reason.UNREADABLE_SOURCE, f"Error loading trajectory {episode}: no file of rows is listed"
             )
-        if episode.video is None or not episode.video.exists():
-            raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode}: {episode.video}")
+        if episode.video is None:
+            raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file for {episode}: none is listed")
         rows = read_rows(self.root / listed.data, info, listed)
         task = self._task(episode, rows)
         succeeded = listed.succeeded if rows.succeeded is None else rows.succeeded
@@ -170,17 +171,16 @@ class LerobotLoader(DatasetLoader):
             state_names=() if info.state is None else info.names(info.state),
         )
 
-    def lacks_video(self, episode: LerobotEpisode) -> bool:
-        """Whether there is no video, so that the episode cannot be converted."""
-        return episode.video is None or not episode.video.exists()
-
     def _frames(self, episode: LerobotEpisode, video: Path, rows: Rows) -> VideoFrames:
-        place = episode.listed.videos[episode.camera]
-        if place.end is not None and abs((place.end - place.start) * self.info.fps - len(rows.times)) > 0.5:
+        place, count = episode.listed.videos[episode.camera], len(rows.times)
+        if not 0 <= place.start < math.inf:
             raise EpisodeError(
-                Reason.FRAME_COUNT_MISMATCH,
-                f"Error loading trajectory {episode}: {len(rows.times)} rows for {place.end - place.start:g} s of "
-                f"{self.info.fps:g} frames a second",
+                Reason.UNREADABLE_SOURCE, f"Error loading trajectory {episode}: its video begins at {place.start:g} s"
+            )
+        if place.end is not None and not abs((place.end - place.start) * self.info.fps - count) <= 0.5:
+            listed = f"{place.end - place.start:g} s of {self.info.fps:g} frames a second"
+            raise EpisodeError(
+                Reason.FRAME_COUNT_MISMATCH, f"Error loading trajectory {episode}: {count} rows for {listed}"
             )
         read = partial(
             VideoPart, start=place.start, times=rows.times, fps=self.info.fps, is_all=not self.info.is_packed
@@ -218,6 +218,8 @@ class LerobotLoader(DatasetLoader):
 def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
+    except FileNotFoundError as error:
+        raise EpisodeError(Reason.MISSING_MP4, f"Warning: Missing MP4 file: {path}") from error
     except OSError as error:
         reason = Reason.PERMISSION_DENIED if isinstance(error, PermissionError) else Reason.UNREADABLE_SOURCE
         raise EpisodeError(reason, f"Error: Could not read video file: {path} ({error.strerror})") from error

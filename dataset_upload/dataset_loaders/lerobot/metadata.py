@@ -102,7 +102,8 @@ def read_info(root: Path) -> Info:
         told = json.loads(path.read_bytes())
         version = str(told["codebase_version"])
         features = {str(name): dict(feature) for name, feature in told["features"].items()}
-        cameras = [name for name, feature in features.items() if feature.get("dtype") == "video"]
+        videos = [name for name, feature in features.items() if feature.get("dtype") == "video"]
+        cameras = [name for name in videos if not _is_depth(features[name])]
         numbers = [name for name in ("action", "observation.state") if name in features]
         if (root / "meta/provenance.json").exists():
             numbers.sort(reverse=True)
@@ -119,7 +120,7 @@ def read_info(root: Path) -> Info:
             video=str(told["video_path"]),
             chunks_size=int(told.get("chunks_size") or 1000),
             features=features,
-            cameras=tuple(name for name in cameras if not _is_depth(features[name])),
+            cameras=tuple(cameras),
             action=numbers[0],
             state="observation.state" if "observation.state" in features else None,
         )
@@ -142,7 +143,7 @@ def read_tasks(root: Path, info: Info) -> dict[int, str]:
             return {int(line["task_index"]): _text(line["task"]) for line in _lines(path)}
         table = pq.read_table(path)
         # The texts are what pandas took for its index, which may have no name.
-        (words,) = (name for name in table.column_names if name in ("task", "__index_level_0__"))
+        words = "task" if "task" in table.column_names else "__index_level_0__"
         return {int(row["task_index"]): _text(row[words]) for row in table.to_pylist()}
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise _unusable(path, error) from error
@@ -177,7 +178,7 @@ def _listed(row: Mapping[str, Any], info: Info) -> ListedEpisode:
     succeeded = row.get("success")
     return ListedEpisode(
         number=number,
-        length=int(row["length"]),
+        length=int(row.get("length") or 0),
         tasks=tuple(map(_text, row.get("tasks") or [])),
         data=data,
         first_row=first_row,
