@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -15,6 +16,11 @@ import pyarrow.parquet as pq
 from dataset_upload.errors import UsageError
 
 VERSIONS = ("v3.0", "v2.1", "v2.0")
+
+_PATTERN = re.compile(
+    r"(?:[^{}]|\{\w+(?::0?\d{1,2}d)?\})+"
+)  # of paths; what Python's formats can do beyond it is refused
+_MAX_NUMBERS = 100_000  # in a row of a column
 
 _PLACE = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
 
@@ -55,6 +61,8 @@ class Info:
         """The names of a column's numbers: the source's, or the column's with their numbers."""
         described = self.features[feature]
         count = math.prod(int(size) for size in described.get("shape") or [1])
+        if not 0 < count <= _MAX_NUMBERS:
+            raise ValueError(f"{feature} has {count} numbers in a row")
         names = described.get("names")
         if isinstance(names, dict):  # {"motors": [...]}, or {"x": 0, "y": 1}
             lists = [value for value in names.values() if isinstance(value, list)]
@@ -128,6 +136,8 @@ def read_info(root: Path) -> Info:
             raise ValueError(f"fps {info.fps:g}")
         for name in numbers:
             info.names(name)
+        if odd := [pattern for pattern in (info.data, info.video) if not _PATTERN.fullmatch(pattern)]:
+            raise ValueError(f"{odd[0]} is no pattern of paths")
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not there: give the folder of a LeRobot dataset", "dataset_path") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -163,18 +173,18 @@ def _listed(row: Mapping[str, Any], info: Info) -> ListedEpisode:
     if info.is_packed:
         chunk, file = row.get("data/chunk_index"), row.get("data/file_index")
         if chunk is not None and file is not None:
-            data = info.data.format(chunk_index=chunk, file_index=file)
+            data = _path(info.data, chunk_index=chunk, file_index=file)
         first_row = row.get("dataset_from_index")
         for camera in info.cameras:
             of_camera = {name: row.get(f"videos/{camera}/{name}") for name in _PLACE}
             chunk, file, start, end = of_camera.values()
             if chunk is not None and file is not None and start is not None:
-                path = info.video.format(video_key=camera, chunk_index=chunk, file_index=file)
+                path = _path(info.video, video_key=camera, chunk_index=chunk, file_index=file)
                 videos[camera] = VideoPlace(path, start, end)
     else:
         place_of = {"episode_chunk": number // info.chunks_size, "episode_index": number}
-        data = info.data.format(**place_of)
-        videos = {camera: VideoPlace(info.video.format(video_key=camera, **place_of)) for camera in info.cameras}
+        data = _path(info.data, **place_of)
+        videos = {camera: VideoPlace(_path(info.video, video_key=camera, **place_of)) for camera in info.cameras}
     succeeded = row.get("success")
     return ListedEpisode(
         number=number,
@@ -185,6 +195,14 @@ def _listed(row: Mapping[str, Any], info: Info) -> ListedEpisode:
         videos=videos,
         succeeded=succeeded if isinstance(succeeded, bool) else None,
     )
+
+
+def _path(pattern: str, **values: Any) -> str:
+    """Of a file below the dataset's folder. Raises ValueError where a pattern leads out of it."""
+    path = pattern.format(**values)
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path} is not below the dataset's folder")
+    return path
 
 
 def _table_rows(root: Path, info: Info) -> Iterator[dict[str, Any]]:

@@ -323,6 +323,25 @@ def test_metadata_without_sense_is_refused(tmp_path: Path, file: str, content: s
         loader_of(tmp_path).list_episodes()
 
 
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("data_path", "../data/{episode_index}.parquet", "not below the dataset's folder"),
+        ("video_path", "/videos/{video_key}/{episode_index}.mp4", "not below the dataset's folder"),
+        ("data_path", "data/{episode_index:999999999999d}.parquet", "no pattern of paths"),
+        ("data_path", "data/{episode_index.__class__}.parquet", "no pattern of paths"),
+        ("features", {"observation.state": {"dtype": "float32", "shape": [10**12]}}, "has 1000000000000 numbers"),
+    ],
+)
+def test_metadata_that_would_lead_astray_is_refused(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    write_lerobot(tmp_path)
+    info = json.loads((tmp_path / "meta/info.json").read_text())
+    info[key] = info[key] | value if isinstance(value, dict) else value
+    (tmp_path / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(UsageError, match=message):
+        loader_of(tmp_path).list_episodes()
+
+
 # The whole product on it -----------------------------------------------------------------------------------
 
 
