@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parse(argv)
     log_to_terminal()
+    if options.rerun is not None and options.rerun.exists() and not options.rerun.is_file():
+        raise UsageError(f"--rerun: {options.rerun} is not a file; name one that may be written")
     if options.episode is not None:
         return draw_episode(options.folder, options.episode, options.rerun)
     from dataset_upload.formats.finished_dataset import open_dataset

@@ -33,10 +33,11 @@ def write_rerun(trajectory: ShownTrajectory, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.touch()  # rerun's own error would not be an OSError
     try:
         _write(trajectory, temporary)
         temporary.replace(path)
+    except RuntimeError as error:  # how rerun says that it cannot write
+        raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

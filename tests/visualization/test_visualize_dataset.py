@@ -22,10 +22,12 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs the extra viz")
 pytest.importorskip("rerun", reason="needs the extra rerun")
 
+from archives import pack
 from conversions import convert
 from dataset_reader import Dataset
 from drawn_egodex import MiniEgoDex
 from PIL import Image
+from range_server import serving
 from rerun.chunk import RrdReader
 
 from dataset_upload.formats.finished_dataset import FinishedDataset, open_dataset
@@ -420,14 +422,16 @@ def from_source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Episode
     return source, write_episode(source, "open_close_box", 3, frames=41, size=(320, 180), seed=5)
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "url"])
 def test_a_recording_of_the_source_holds_every_frame(
     kind: str, from_source: tuple[Path, EpisodeRecord], tmp_path: Path
 ) -> None:
     source, record = from_source
-    place = source if kind == "folder" else Path(shutil.make_archive(str(tmp_path / "test"), "zip", source))
+    pack(source, tmp_path / "test.zip")
     path = tmp_path / "new" / "one.rrd"
-    assert main([str(place), "--episode", record.key, "--rerun", str(path)]) == 0
+    with serving(tmp_path) as server:
+        place = {"folder": str(source), "zip": str(tmp_path / "test.zip"), "url": f"{server.url}/test.zip"}[kind]
+        assert main([place, "--episode", record.key, "--rerun", str(path)]) == 0
     assert [each.name for each in path.parent.iterdir()] == ["one.rrd"]
     columns, in_order = recorded(path)
 
@@ -474,6 +478,10 @@ def test_a_recording_of_the_source_holds_every_frame(
             ["--episode", "open_close_box/3", "--rerun", "SOURCE/open_close_box/3.mp4"],
             "--rerun: SOURCE/open_close_box/3.mp4 lies in the source, where nothing is written; name a file elsewhere",
         ),
+        (
+            ["--episode", "open_close_box/3", "--rerun", "SOURCE"],
+            "--rerun: SOURCE is not a file; name one that may be written",
+        ),
         (["--episode", "open_close_box/3", "--source", "open_close_box/3"], "--source: give it or --episode, not both"),
     ],
 )
@@ -497,7 +505,7 @@ def test_a_source_that_is_missing_is_wrong_usage(tmp_path: Path, capsys: pytest.
     assert line.startswith(f"Error: FOLDER: {tmp_path / 'none'} ") and line.count("\n") == 1
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "unwritable"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "no folder"])
 def test_an_episode_that_cannot_be_read_leaves_no_recording(
     damage: str, from_source: tuple[Path, EpisodeRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -510,12 +518,13 @@ def test_an_episode_that_cannot_be_read_leaves_no_recording(
         video.write_bytes(content)
     elif damage == "missing":
         video.unlink()
-    else:
-        (out / "one.rrd").mkdir()
-    assert main([str(source), "--episode", key, "--rerun", str(out / "one.rrd")]) == 1
+    elif damage == "no folder":
+        (tmp_path / "file").touch()
+    path = (tmp_path / "file" if damage == "no folder" else out) / "one.rrd"
+    assert main([str(source), "--episode", key, "--rerun", str(path)]) == 1
     line = capsys.readouterr().err
     assert line.startswith(f"Error: {key} cannot be drawn (") and line.count("\n") == 1
-    assert [each.name for each in out.iterdir()] == (["one.rrd"] if damage == "unwritable" else [])
+    assert not list(out.iterdir())
 
 
 # The command
