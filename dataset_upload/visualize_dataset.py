@@ -1,11 +1,14 @@
 """Draw a finished dataset: contact sheets, plots, overlay videos, a report to browse, a Rerun recording.
 
+A Rerun recording can also be made of an episode of the source, before anything is converted.
+
     python -m dataset_upload.visualize_dataset egodex_dataset --max_samples 5     pictures of five trajectories
     python -m dataset_upload.visualize_dataset egodex_dataset --report            a page about the whole dataset
     python -m dataset_upload.visualize_dataset egodex_dataset --rerun one.rrd     one trajectory for the Rerun viewer
+    python -m dataset_upload.visualize_dataset /path/to/egodex/test --episode add_remove_lid/0 --rerun one.rrd
 
-Needs the extra `viz` (matplotlib, Pillow), for `--rerun` the extra `rerun`. Exit codes: 0 drawn, 1 a clip or a table
-is missing or damaged, 2 wrong usage, 3 stopped, 130 interrupted.
+Needs the extra `viz` (matplotlib, Pillow), for `--rerun` the extra `rerun`. Exit codes: 0 drawn, 1 a clip, a table or
+the episode's files are missing or damaged, 2 wrong usage, 3 stopped, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from dataset_upload.formats.finished_dataset import FinishedDataset
-    from dataset_upload.stored_trajectory import StoredTrajectory
+    from dataset_upload.stored_trajectory import ShownTrajectory, StoredTrajectory
 
 
 @command("not everything is drawn")
@@ -31,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parse(argv)
     log_to_terminal()
+    if options.rerun is not None and options.rerun.exists() and not options.rerun.is_file():
+        raise UsageError(f"--rerun: {options.rerun} is not a file; name one that may be written")
+    if options.episode is not None:
+        return draw_episode(options.folder, options.episode, options.rerun)
     from dataset_upload.formats.finished_dataset import open_dataset
 
     dataset = open_dataset(options.folder, options.name)
@@ -87,12 +94,40 @@ def draw_report(dataset: FinishedDataset, out: Path, num_workers: int) -> int:
     return num_undrawn
 
 
-def draw_rerun(trajectory: StoredTrajectory, path: Path) -> None:
+def draw_rerun(trajectory: ShownTrajectory, path: Path) -> None:
     """One trajectory for the Rerun viewer."""
     from dataset_upload.visualization.rerun_export import write_rerun
 
     write_rerun(trajectory, path)
     say(f"{trajectory.source}: rerun {path}", sys.stdout)
+
+
+def draw_episode(source: str, key: str, path: Path | None) -> int:
+    """An episode of a source, as conversion takes it, for the Rerun viewer; returns the exit code."""
+    from dataset_upload.config import DatasetConfig, GenerateConfig
+    from dataset_upload.dataset_loaders import make_loader
+    from dataset_upload.errors import EpisodeError
+    from dataset_upload.visualization.source_trajectory import SourceTrajectory
+
+    if path is None:
+        raise UsageError("--episode: give --rerun=OUT.rrd with it")
+    loader = make_loader(GenerateConfig(dataset=DatasetConfig(dataset_path=source)))
+    try:
+        if any(path.resolve().is_relative_to(local.resolve()) for local in loader.local_sources()):
+            raise UsageError(f"--rerun: {path} lies in the source, where nothing is written; name a file elsewhere")
+        episodes = loader.list_episodes()
+    except UsageError as error:
+        error.argument = error.argument and "FOLDER"  # which conversion calls dataset_path
+        raise
+    episode = next((each for each in episodes if each.key == key), None)
+    if episode is None:
+        raise UsageError(f"--episode: {key} is not in {source}; episodes look like {episodes[0].key}")
+    try:
+        draw_rerun(SourceTrajectory(loader.load(episode), loader.about), path)
+    except (EpisodeError, OSError, ValueError) as error:
+        say(f"Error: {key} cannot be drawn ({' '.join(str(error).split())})", sys.stderr)
+        return EXIT_FAILED
+    return EXIT_DONE
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:
@@ -102,7 +137,9 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "python -m dataset_upload.visualize_dataset",
         "Draw a finished dataset: a contact sheet, a plot and an overlay video of each sample.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME")
+    parser.add_argument(
+        "folder", metavar="FOLDER", help="the output folder of a run, or a Hub repo OWNER/NAME; with --episode a source"
+    )
     parser.add_argument("--name", help="which of the folder's datasets (default: the only one)")
     parser.add_argument(
         "--max_samples",
@@ -111,7 +148,13 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         default=3,
         help="trajectories to draw, evenly spaced (default: 3)",
     )
-    parser.add_argument("--source", metavar="TASK/N", help="draw the trajectory of this episode instead")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--source", metavar="TASK/N", help="draw the trajectory of this episode instead")
+    which.add_argument(
+        "--episode",
+        metavar="TASK/N",
+        help="FOLDER is a source (folder, zip or URL of an EgoDex part): write this episode of it to --rerun=OUT.rrd",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write (default: visualization/NAME)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_upload.stored_trajectory import SIDES, Array, StoredTrajectory, has_camera, has_hands
+from dataset_upload.stored_trajectory import SIDES, Array, ShownTrajectory, StoredTrajectory, has_camera, has_hands
 from dataset_upload.video.projection import hand_pixels, within
 
 JUMP_SPEED = 3.0  # metres a second between kept frames: working hands seldom pass 2, a tracker that slips does
@@ -35,7 +35,7 @@ class Measures:
     remarks: tuple[str, ...]
 
 
-def speeds(trajectory: StoredTrajectory) -> Array:
+def speeds(trajectory: ShownTrajectory) -> Array:
     """(2, T - 1) metres a second of the left and the right wrist between successive frames."""
     steps = np.linalg.norm(np.diff(trajectory.hands[:, :, 0], axis=1), axis=-1)
     pace: Array = steps / np.diff(trajectory.times)

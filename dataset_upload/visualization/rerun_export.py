@@ -9,38 +9,56 @@ import rerun as rr
 import rerun.blueprint as rrb
 
 from dataset_upload.quality.clip import speeds
-from dataset_upload.stored_trajectory import SIDES, StoredTrajectory, has_camera, has_hands
+from dataset_upload.stored_trajectory import SIDES, ShownTrajectory, has_camera, has_hands
 from dataset_upload.visualization.skeleton import FINGERS, LEFT_RGB, RIGHT_RGB
 
 TIMELINE = "time"
 _JPEG_QUALITY = 85
 _JOINT_RADIUS = 0.005  # metres
+_PATH_RGB = (150, 150, 150)
 
 
-def write_rerun(trajectory: StoredTrajectory, path: Path) -> None:
-    """Write an .rrd file.
+def write_rerun(trajectory: ShownTrajectory, path: Path) -> None:
+    """Write an .rrd file, whole or not at all.
 
-    Its entities: `world/camera` (pose) with `world/camera/image` (pinhole, frames), `world/left_hand` and
-    `world/right_hand` (25 points, metres, world frame) with their `bones`, `task` (text), and the scalars
-    `speed/left`, `speed/right` (m/s), `confidence/left`, `confidence/right`. What a trajectory has not is left out; of
-    one without camera the frames are `image`, of one without hands the action columns are `action/0`, `action/1`, …
+    Its entities: `world/camera` (pose) with `world/camera/image` (pinhole, frames), `world/head_path` (where the camera
+    goes, metres), `world/left_hand` and `world/right_hand` (25 points, metres, world frame) with their `bones`, `task`
+    (all texts), and the scalars `speed/left`, `speed/right` (m/s), `confidence/left`, `confidence/right`. What a
+    trajectory has not is left out; of one without camera the frames are `image`, of one without hands the action
+    columns are `action/0`, `action/1`, …
 
     Raises:
         OSError: the clip is missing or damaged, or the file cannot be written.
+        EpisodeError: a frame of the source cannot be decoded.
     """
-    recording = rr.RecordingStream("dataset_upload", recording_id=str(trajectory.row["id"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        _write(trajectory, temporary)
+        temporary.replace(path)
+    except RuntimeError as error:  # how rerun says that it cannot write
+        raise OSError(f"{path} cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(trajectory: ShownTrajectory, path: Path) -> None:
+    recording = rr.RecordingStream("dataset_upload", recording_id=trajectory.id)
     with_hands, with_camera = has_hands(trajectory), has_camera(trajectory)
     image = "world/camera/image" if with_camera else "image"
     recording.send_blueprint(_layout(image, with_hands=with_hands, with_camera=with_camera))
-    path.parent.mkdir(parents=True, exist_ok=True)
     recording.save(path)
     recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Y_UP, static=True)
-    task = f"# {trajectory.task}\n\n{trajectory.source}"
+    texts = "\n".join(f"- `{name}`: {text}" for name, text in trajectory.texts.items())
+    task = f"# {trajectory.task}\n\n{trajectory.source}\n\n{texts}".rstrip()
     recording.log("task", rr.TextDocument(task, media_type=rr.MediaType.MARKDOWN), static=True)
     for side, rgb in zip(SIDES, (LEFT_RGB, RIGHT_RGB), strict=True) if with_hands else ():
         for curve in ("speed", "confidence"):
             recording.log(f"{curve}/{side}", rr.SeriesLines(colors=[rgb], names=[f"{side} hand"]), static=True)
 
+    if with_camera:
+        head_path = trajectory.camera_to_world[:, :3, 3]
+        recording.log("world/head_path", rr.LineStrips3D([head_path], colors=_PATH_RGB), static=True)
     pace = np.pad(speeds(trajectory), ((0, 0), (1, 0)), constant_values=np.nan)  # nothing leads to the first frame
     actions = trajectory.actions
     for number, frame in enumerate(trajectory.frames()):

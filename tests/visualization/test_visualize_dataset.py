@@ -8,10 +8,12 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,16 +22,24 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs the extra viz")
 pytest.importorskip("rerun", reason="needs the extra rerun")
 
+from archives import pack
 from conversions import convert
 from dataset_reader import Dataset
 from drawn_egodex import MiniEgoDex
 from PIL import Image
+from range_server import serving
 from rerun.chunk import RrdReader
 
 from dataset_upload.formats.finished_dataset import FinishedDataset, open_dataset
 from dataset_upload.formats.rfm.finished_dataset import RfmTrajectory
 from dataset_upload.ledger import Entry
-from dataset_upload.mini_egodex.part import FINGERTIP_RGB, make_mini_egodex, read_frame_number
+from dataset_upload.mini_egodex.part import (
+    FINGERTIP_RGB,
+    EpisodeRecord,
+    make_mini_egodex,
+    read_frame_number,
+    write_episode,
+)
 from dataset_upload.quality.clip import measure, speeds
 from dataset_upload.stored_trajectory import Array
 from dataset_upload.video.projection import hand_pixels, project, true_aspect
@@ -371,9 +381,8 @@ def test_a_histogram_of_nothing_or_one_value_has_no_bars(values: list[float]) ->
 # Rerun
 
 
-def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: RfmTrajectory, tmp_path: Path) -> None:
-    path = tmp_path / "one.rrd"
-    assert main([str(converted.output_dir), "--source", trajectory.source, "--rerun", str(path)]) == 0
+def recorded(path: Path) -> tuple[dict[str, list[Any]], Callable[[str, str], Array]]:
+    """What a recording holds, by "entity component"; and how to get (T, 1 + values) of one in the order of time."""
     columns: dict[str, list[Any]] = {}
     for chunk in RrdReader(path).stream().to_chunks():
         batch = chunk.to_record_batch()
@@ -385,6 +394,13 @@ def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: RfmTra
         values = np.array(columns[f"{entity} {component}"])
         return np.concatenate([np.sort(times)[:, None], values[np.argsort(times)].reshape(len(times), -1)], axis=1)
 
+    return columns, in_order
+
+
+def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: RfmTrajectory, tmp_path: Path) -> None:
+    path = tmp_path / "one.rrd"
+    assert main([str(converted.output_dir), "--source", trajectory.source, "--rerun", str(path)]) == 0
+    columns, in_order = recorded(path)
     left = in_order("/world/left_hand", "Points3D:positions")
     assert left[:, 0] == pytest.approx(trajectory.times)
     assert left[:, 1:] == pytest.approx(trajectory.hands[0].reshape(len(left), -1), abs=1e-6)
@@ -397,6 +413,118 @@ def test_a_recording_holds_the_trajectory(converted: Dataset, trajectory: RfmTra
     assert len(columns["/world/camera/image EncodedImage:blob"]) == len(trajectory.times)
     ((task,),) = columns["/task TextDocument:text"]
     assert trajectory.task in task
+
+
+@pytest.fixture(scope="module")
+def from_source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EpisodeRecord]:
+    """A part with one drawn episode, of more frames than a clip has."""
+    source = tmp_path_factory.mktemp("source") / "test"
+    return source, write_episode(source, "open_close_box", 3, frames=41, size=(320, 180), seed=5)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "url"])
+def test_a_recording_of_the_source_holds_every_frame(
+    kind: str, from_source: tuple[Path, EpisodeRecord], tmp_path: Path
+) -> None:
+    source, record = from_source
+    pack(source, tmp_path / "test.zip")
+    path = tmp_path / "new" / "one.rrd"
+    with serving(tmp_path) as server:
+        place = {"folder": str(source), "zip": str(tmp_path / "test.zip"), "url": f"{server.url}/test.zip"}[kind]
+        assert main([place, "--episode", record.key, "--rerun", str(path)]) == 0
+    assert [each.name for each in path.parent.iterdir()] == ["one.rrd"]
+    columns, in_order = recorded(path)
+
+    with h5py.File(source / f"{record.key}.hdf5") as file:  # read without any code of ours
+        poses = {name: pose[:] for name, pose in file["transforms"].items()}
+        confidence = file["confidences/leftHand"][:]
+        intrinsics = file["camera/intrinsic"][:]
+        session = file.attrs["session_name"]
+    for side in ("left", "right"):
+        joints = in_order(f"/world/{side}_hand", "Points3D:positions")
+        assert joints[:, 0] == pytest.approx(np.arange(41) / 30)
+        joints = joints[:, 1:].reshape(41, 25, 3)
+        assert joints[:, 0] == pytest.approx(poses[f"{side}Hand"][:, :3, 3], abs=1e-6)
+        assert joints[:, 9] == pytest.approx(poses[f"{side}IndexFingerTip"][:, :3, 3], abs=1e-6)
+        assert f"/world/{side}_hand/bones LineStrips3D:strips" in columns
+    camera = in_order("/world/camera", "Transform3D:translation")[:, 1:]
+    assert camera == pytest.approx(poses["camera"][:, :3, 3], abs=1e-6)
+    ((head_path,),) = columns["/world/head_path LineStrips3D:strips"]
+    assert np.array(head_path) == pytest.approx(camera)
+    (pinhole,) = columns["/world/camera/image Pinhole:image_from_camera"]
+    assert np.transpose(np.reshape(pinhole, (3, 3))) == pytest.approx(intrinsics)
+    assert in_order("/confidence/left", "Scalars:scalars")[:, 1] == pytest.approx(confidence)
+
+    pictures = dict(
+        zip(columns["/world/camera/image time"], columns["/world/camera/image EncodedImage:blob"], strict=True)
+    )
+    shown = [np.asarray(Image.open(io.BytesIO(bytes(pictures[time][0])))) for time in sorted(pictures)]
+    assert shown[0].shape == (180, 320, 3)
+    assert [read_frame_number(picture) for picture in shown] == list(range(41))
+    ((text,),) = columns["/task TextDocument:text"]
+    assert record.description in text and f"- `session_name`: {session}" in text and "llm_verbs" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--episode", "open_close_box/3"], "--episode: give --rerun=OUT.rrd with it"),
+        (["--episode", "open_close_box/3", "--report"], "--episode: give --rerun=OUT.rrd with it"),
+        (
+            ["--episode", "fold/7", "--rerun", "OUT"],
+            "--episode: fold/7 is not in SOURCE; episodes look like open_close_box/3",
+        ),
+        (
+            ["--episode", "open_close_box/3", "--rerun", "SOURCE/open_close_box/3.mp4"],
+            "--rerun: SOURCE/open_close_box/3.mp4 lies in the source, where nothing is written; name a file elsewhere",
+        ),
+        (
+            ["--episode", "open_close_box/3", "--rerun", "SOURCE"],
+            "--rerun: SOURCE is not a file; name one that may be written",
+        ),
+        (["--episode", "open_close_box/3", "--source", "open_close_box/3"], "--source: give it or --episode, not both"),
+    ],
+)
+def test_a_source_that_cannot_be_drawn_is_wrong_usage(
+    options: list[str],
+    says: str,
+    from_source: tuple[Path, EpisodeRecord],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = str(from_source[0])
+    given = [option.replace("SOURCE", source).replace("OUT", str(tmp_path / "x.rrd")) for option in options]
+    assert main([source, *given]) == 2
+    assert capsys.readouterr().err == f"Error: {says.replace('SOURCE', source)}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_that_is_missing_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none"), "--episode", "a/0", "--rerun", str(tmp_path / "x.rrd")]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"Error: FOLDER: {tmp_path / 'none'} ") and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "no folder"])
+def test_an_episode_that_cannot_be_read_leaves_no_recording(
+    damage: str, from_source: tuple[Path, EpisodeRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, key = shutil.copytree(from_source[0], tmp_path / "test"), from_source[1].key
+    video, out = source / f"{key}.mp4", tmp_path / "out"
+    out.mkdir()
+    if damage == "cut":
+        content = bytearray(video.read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 3000] = bytes(3000)
+        video.write_bytes(content)
+    elif damage == "missing":
+        video.unlink()
+    elif damage == "no folder":
+        (tmp_path / "file").touch()
+    path = (tmp_path / "file" if damage == "no folder" else out) / "one.rrd"
+    assert main([str(source), "--episode", key, "--rerun", str(path)]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"Error: {key} cannot be drawn (") and line.count("\n") == 1
+    assert not list(out.iterdir())
 
 
 # The command
