@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from reward_model.data import read_clip
 from reward_model.evaluation import METRICS, Judge, Result, rewound_view
-from reward_model.samples import View, Views, thin
+from reward_model.samples import Views, thin
 
 MODEL_COLOUR, COUNTER_COLOUR, TRUTH_COLOUR = "#1f6f8b", "#c9c9c9", "#e07a1f"
 FILM_FRAMES = 16
@@ -69,7 +70,7 @@ def draw_trajectory(judge: Judge, views: Views, row: int, path: Path) -> None:
     for (title, view), verdict, film, axes in zip(
         shown.items(), judge(list(shown.values())), panels[::2], panels[1::2], strict=True
     ):
-        _draw_film(film, images, view)
+        draw_film(film, images[view.frames])
         axes.plot(view.progress, "o-", color=TRUTH_COLOUR, markersize=3, label="true progress")
         axes.plot(verdict.progress, "o-", color=MODEL_COLOUR, markersize=3, label="predicted progress")
         axes.plot(np.flatnonzero(verdict.success), verdict.progress[verdict.success], "k*", label="says it is done")
@@ -81,11 +82,11 @@ def draw_trajectory(judge: Judge, views: Views, row: int, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _draw_film(axes: Axes, images: Any, view: View) -> None:
-    """A view's frames, or every few of them, each above its place on the axis below."""
-    stride = -(-len(view.frames) // FILM_FRAMES)
-    for place in range(0, len(view.frames), stride):
+def draw_film(axes: Axes, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> None:
+    """Frames, or every few of them, each above its place on the axis below."""
+    stride = -(-len(frames) // FILM_FRAMES)
+    for place in range(0, len(frames), stride):
         left, right = place - 0.48 * stride, place + 0.48 * stride
-        axes.imshow(images[view.frames[place]], extent=(left, right, 0, 1), aspect="auto")
-    axes.set(xlim=(-0.5, len(view.frames) - 0.5), ylim=(0, 1))
+        axes.imshow(frames[place], extent=(left, right, 0, 1), aspect="auto")
+    axes.set(xlim=(-0.5, len(frames) - 0.5), ylim=(0, 1))
     axes.axis("off")

@@ -10,7 +10,7 @@ import pytest
 from project import PROJECT
 
 PACKAGES = [PROJECT / name for name in ("dataset_upload", "reward_model")]
-PROGRAMS = [PROJECT / name for name in ("train.py", "eval.py", "egodex_loader.py")]
+PROGRAMS = [PROJECT / name for name in ("train.py", "eval.py", "score.py", "egodex_loader.py")]
 
 
 def imported(node: ast.AST) -> Iterator[str]:
