@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dataset_upload.actions.wrist_axes import WristAxes
-from dataset_upload.console.options import option, parse_options
+from dataset_upload.console.options import naming_options, option, parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.shard import Shard
 from dataset_upload.video import DecodeScale, ResizeMode, VideoCodec
@@ -260,7 +260,8 @@ def check_config(config: GenerateConfig) -> None:
     if config.quality.filters != QualityConfig.filters:
         from dataset_upload.quality.filters import make_rules  # only now: --help need not wait for it
 
-        make_rules(config.quality.filters)
+        with naming_options(GenerateConfig):
+            make_rules(config.quality.filters)
 
 
 _ENCODING = ("codec", "crf", "gop")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -62,7 +62,7 @@ def left_by_rules(
             left_out.add(job.key)
             num_finished += is_done
         elif before is not None and is_done:
-            entry = before._replace(measures=measured)
+            entry = before._replace(measures=tuple(measured.items()))
         else:
             entry = Entry.of_measures(job, measured)
         if entry != before:
@@ -70,7 +70,7 @@ def left_by_rules(
         if ledger.is_flush_due:
             ledger.flush()
     if num_finished:
-        logger.warning(f"Warning: {num_finished} finished trajectories are left out now, by rules of --quality.filters")
+        logger.warning(f"Warning: {num_finished} finished trajectories are left out now: a rule is against them")
     return [job for job in jobs if job.key not in left_out]
 
 
@@ -97,6 +97,4 @@ def _measured(
 def _known(job: Job, ledger: Ledger) -> Measured:
     """The measures that the ledger has of an episode's files as they are now."""
     entry = ledger.entries.get(job.key)
-    is_of_these = entry is not None and entry.source_state == job.source_state
-    measures: Mapping[str, Any] | None = entry.measures if entry is not None and is_of_these else None
-    return measures or {}
+    return dict(entry.measures) if entry is not None and entry.source_state == job.source_state else {}

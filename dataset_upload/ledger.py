@@ -46,7 +46,7 @@ class Entry(NamedTuple):
     drawn: bool | None = None  # True: the episode was not filmed
     task: str | None = None  # the name of its task; before 0.2 only its key told it
     seconds: float | None = None  # that the conversion took
-    measures: Mapping[str, Any] | None = None  # those that rules have asked for
+    measures: tuple[tuple[str, Any], ...] = ()  # names and values of those that rules have asked for
 
     @property
     def source_state(self) -> SourceState:
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
     @classmethod
     def of_measures(cls, job: Job, measures: Mapping[str, Any]) -> Entry:
         task = job.episode.task_name
-        return cls(job.key, MEASURED, job.number, *job.source_state, task=task, measures=measures)
+        return cls(job.key, MEASURED, job.number, *job.source_state, task=task, measures=tuple(measures.items()))
 
     @classmethod
     def of_piece(cls, job: Job, piece: Piece) -> Entry:
@@ -159,9 +159,10 @@ class Ledger:
     def append(self, entry: Entry) -> None:
         """Write what became of an episode; what was measured of the same files stays known."""
         before = self.entries.get(entry.key)
-        if entry.measures is None and before is not None and before.source_state == entry.source_state:
+        if not entry.measures and before is not None and before.source_state == entry.source_state:
             entry = entry._replace(measures=before.measures)
-        fields = {name: value for name, value in entry._asdict().items() if value is not None}
+        known = {**entry._asdict(), "measures": dict(entry.measures) or None}
+        fields = {name: value for name, value in known.items() if value is not None}
         self._write(_with_checksum(_json(fields)))
         self.entries[entry.key] = entry
         self._num_unflushed += 1
@@ -340,6 +341,8 @@ def _parse(line: bytes) -> Entry | str | None:
         if isinstance(cpu := fields.get("cpu"), str):
             return cpu
         fields["source_versions"] = tuple(fields["source_versions"])
+        if "measures" in fields:
+            fields["measures"] = tuple((sys.intern(name), value) for name, value in fields["measures"].items())
         for name in _SHARED_FIELDS:
             if name in fields:
                 fields[name] = sys.intern(fields[name])

@@ -108,7 +108,7 @@ def generate(config: GenerateConfig) -> int:
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         work.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
         following = what_follows(folder, shard, numbers, output_format.loading(folder), is_whole=is_whole)
-        removals = yields(rules, (entry.measures or {} for entry in entries))
+        removals = yields(rules, (dict(entry.measures) for entry in entries))
         summarise(entries, time.monotonic() - start, folder, work, following, removals)
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0

@@ -44,7 +44,7 @@ def describe(
     # Of actions that the loader gives, `about` tells what they are.
     meaning = {"action_frame": actions.action_frame, "action_rotation": actions.rotation} if actions.needs else {}
     rules = make_rules(source["filters"])
-    removals = [asdict(each) for each in yields(rules, (entry.measures or {} for entry in ledger.entries.values()))]
+    removals = [asdict(each) for each in yields(rules, (dict(entry.measures) for entry in ledger.entries.values()))]
     return {
         "dataset_name": name,
         "format": format_name,

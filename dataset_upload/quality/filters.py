@@ -171,4 +171,4 @@ def _text(value: Any) -> str:
 
 
 def _refusal(message: str) -> UsageError:
-    return UsageError(f"--quality.filters: {message}")
+    return UsageError(message, "filters")

@@ -37,7 +37,7 @@ def test_a_rule_keeps_what_is_within_its_bounds(rule: dict[str, Any], keeps: lis
         ("ligt", "'ligt' is neither none, light, strict nor a rule"),
         ("[{measure: hands_in_fram, min: 1}]", "there is no measure hands_in_fram; did you mean hands_in_frame?"),
         ("[{measure: duplicates, max: 1}]", "there is no measure duplicates; docs/quality.md lists them"),
-        ("[{min: 1}]", "names no measure"),
+        ("[{min: 1}]", "{'min': 1} names no measure"),
         ("[{measure: jumps}]", "jumps: needs min, max or is"),
         ("[{measure: jumps, most: 1}]", "jumps: most is none of min, max, is"),
         ("[{measure: jumps, max: few}]", "jumps: max few is not a number"),
