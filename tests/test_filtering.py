@@ -8,10 +8,14 @@ from typing import Any
 
 import h5py
 import pytest
-from conversions import NAME, convert, small
+from conversions import NAME, arguments, convert, small
 from drawn_egodex import tiny_egodex
 
+from dataset_upload.config import parse_config
+from dataset_upload.dataset_loaders import LOADERS
+from dataset_upload.errors import UsageError
 from dataset_upload.ledger import DONE, Entry, read_entries
+from dataset_upload.pipeline import generate
 from dataset_upload.validate_dataset import main as validate
 
 
@@ -154,3 +158,41 @@ def test_an_episode_whose_files_change_is_measured_again(tmp_path: Path) -> None
         (source / f"{longest}.{suffix}").write_bytes(content)
     convert(source, tmp_path / "out", *small(rules))
     assert longest in done(tmp_path / "out")
+
+
+def test_shards_leave_out_what_one_run_does(source: Path, frames: dict[str, int], tmp_path: Path) -> None:
+    rules = at_least(sorted(frames.values())[3])
+    convert(source, tmp_path / "one", *small(rules))
+    for shard in ("0/2", "1/2"):
+        run = convert(source, tmp_path / "many", *small(rules, f"--output.shard={shard}"))
+    assert "all 2 shards have ended here" in run.stdout
+    run = convert(source, tmp_path / "many", *small(rules))
+    assert "Measuring" not in "\n".join(run.lines)
+    assert description(tmp_path / "many") == description(tmp_path / "one")
+
+
+def test_a_run_that_stopped_early_goes_on_without_measuring_again(tmp_path: Path) -> None:
+    source = tmp_path / "test"
+    first, *others = sorted(record.key for record in tiny_egodex(source, episodes=3))
+    whole = (source / f"{first}.mp4").read_bytes()
+    (source / f"{first}.mp4").write_bytes(b"nonsense")
+    options = small("--output.fail_fast=true", "--quality.filters=[{measure: frames, min: 2}]")
+    convert(source, tmp_path / "out", *options, exit_code=1)
+    assert {key: entry.status for key, entry in entries_of(tmp_path / "out").items()} == {
+        first: "failed",
+        **dict.fromkeys(others, "measured"),
+    }
+    (source / f"{first}.mp4").write_bytes(whole)
+    run = convert(source, tmp_path / "out", *options)
+    assert done(tmp_path / "out") == {first, *others}
+    assert "Measuring episodes: 1/1" in "\n".join(run.lines)  # the one whose file has changed
+    assert validate([str(tmp_path / "out")]) == 0
+
+
+def test_a_source_without_poses_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(LOADERS, "toy", "toy_loader:ToyLoader")
+    (tmp_path / "source").mkdir()
+    given = arguments(tmp_path / "source", tmp_path / "out", "--dataset.loader=toy", "--quality.filters=light")
+    with pytest.raises(UsageError, match="no poses of hands and camera"):
+        generate(parse_config(given))
+    assert not (tmp_path / "out").exists()
