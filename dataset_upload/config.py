@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dataset_upload.actions.wrist_axes import WristAxes
-from dataset_upload.console.options import option, parse_options
+from dataset_upload.console.options import naming_options, option, parse_options
 from dataset_upload.errors import UsageError
 from dataset_upload.shard import Shard
 from dataset_upload.video import DecodeScale, ResizeMode, VideoCodec
@@ -133,6 +133,17 @@ class LerobotConfig:
 
 
 @dataclass
+class QualityConfig:
+    """Which episodes are left out."""
+
+    filters: list[Any] | str = option(
+        "none",
+        "rules, [{measure: hands_in_frame, min: 0.5}], with min, max or is, or light or strict: docs/quality.md",
+        decides_bytes=False,  # of no row: only which there are
+    )
+
+
+@dataclass
 class HubConfig:
     """Where to publish it."""
 
@@ -161,6 +172,7 @@ class GenerateConfig:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     lerobot: LerobotConfig = field(default_factory=LerobotConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     hub: HubConfig = field(default_factory=HubConfig)
 
 
@@ -248,6 +260,11 @@ def check_config(config: GenerateConfig) -> None:
     if output.format == "lerobot":
         check_lerobot(config)
     check_hub_options(config.hub)
+    if config.quality.filters != QualityConfig.filters:
+        from dataset_upload.quality.filters import make_rules  # only now: --help need not wait for it
+
+        with naming_options(GenerateConfig):
+            make_rules(config.quality.filters)
 
 
 _ENCODING = ("codec", "crf", "gop")

@@ -22,6 +22,8 @@ from dataset_upload.shard import Shard
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 REOPENED = "reopened"  # was done, but is to be done again
+MEASURED = "measured"  # no rule is against it, and it is to be done
+FILTERED = "filtered: "  # how the reason begins where a rule is against an episode
 
 # How much a power cut may cost: lines, seconds.
 _LINES_BETWEEN_FLUSHES, _SECONDS_BETWEEN_FLUSHES = 64, 2.0
@@ -31,7 +33,7 @@ class Entry(NamedTuple):
     """What became of one episode."""
 
     key: str
-    status: str  # done, skipped, failed or reopened
+    status: str  # done, skipped, failed, reopened or measured
     clip: int  # clip number: kept for good, whatever becomes of the episode
     source_bytes: int
     source_versions: tuple[int, ...]  # of each of its files: modification time in ns, or the CRC-32 in a zip
@@ -44,10 +46,16 @@ class Entry(NamedTuple):
     drawn: bool | None = None  # True: the episode was not filmed
     task: str | None = None  # the name of its task; before 0.2 only its key told it
     seconds: float | None = None  # that the conversion took
+    measures: tuple[tuple[str, Any], ...] = ()  # names and values of those that rules have asked for
 
     @property
     def source_state(self) -> SourceState:
         return (self.source_bytes, self.source_versions)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether a rule left it out, which every run decides again."""
+        return self.status == SKIPPED and (self.reason or "").startswith(FILTERED)
 
     @property
     def task_name(self) -> str:
@@ -59,6 +67,11 @@ class Entry(NamedTuple):
         status = SKIPPED if error.reason.is_skip else FAILED
         reason, message = error.reason.value, str(error)
         return cls(job.key, status, job.number, *job.source_state, reason=reason, message=message)
+
+    @classmethod
+    def of_measures(cls, job: Job, measures: Mapping[str, Any]) -> Entry:
+        task = job.episode.task_name
+        return cls(job.key, MEASURED, job.number, *job.source_state, task=task, measures=tuple(measures.items()))
 
     @classmethod
     def of_piece(cls, job: Job, piece: Piece) -> Entry:
@@ -144,8 +157,12 @@ class Ledger:
             self.flush()
 
     def append(self, entry: Entry) -> None:
-        """Write what became of an episode."""
-        fields = {name: value for name, value in entry._asdict().items() if value is not None}
+        """Write what became of an episode; what was measured of the same files stays known."""
+        before = self.entries.get(entry.key)
+        if not entry.measures and before is not None and before.source_state == entry.source_state:
+            entry = entry._replace(measures=before.measures)
+        known = {**entry._asdict(), "measures": dict(entry.measures) or None}
+        fields = {name: value for name, value in known.items() if value is not None}
         self._write(_with_checksum(_json(fields)))
         self.entries[entry.key] = entry
         self._num_unflushed += 1
@@ -191,9 +208,9 @@ class Ledger:
 
     def is_settled(self, key: str, source_state: SourceState) -> bool:
         """Whether an episode needs no work: done or skipped from the files as they are now, or done from files of which
-        some are out of reach now, deleted say, or on a disk that is not there."""
+        some are out of reach now, deleted say, or on a disk that is not there; but rules always decide again."""
         entry = self.entries.get(key)
-        if entry is None or entry.status not in (DONE, SKIPPED):
+        if entry is None or entry.status not in (DONE, SKIPPED) or entry.is_filtered:
             return False
         _, versions = source_state
         is_out_of_reach = len(versions) < len(entry.source_versions)
@@ -324,6 +341,8 @@ def _parse(line: bytes) -> Entry | str | None:
         if isinstance(cpu := fields.get("cpu"), str):
             return cpu
         fields["source_versions"] = tuple(fields["source_versions"])
+        if "measures" in fields:
+            fields["measures"] = tuple((sys.intern(name), value) for name, value in fields["measures"].items())
         for name in _SHARED_FIELDS:
             if name in fields:
                 fields[name] = sys.intern(fields[name])

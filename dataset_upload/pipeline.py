@@ -19,10 +19,12 @@ from dataset_upload.dataset_folder import LEDGER, dataset_lock, empty, incoming_
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import Engine, find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
+from dataset_upload.filtering import check_measurable, left_by_rules
 from dataset_upload.formats import DatasetWriter, Format, find_format, format_of
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
 from dataset_upload.ledger_header import Origin, check_header
+from dataset_upload.quality.filters import make_rules, yields
 from dataset_upload.selection import choose_tasks, select_round_robin
 from dataset_upload.shard import Shard, as_ranges
 from dataset_upload.shard_ledgers import (
@@ -59,6 +61,8 @@ def generate(config: GenerateConfig) -> int:
     check_one_format(folder.parent, output_format)
     output_format.check_place(folder)
     output_format.check_source(config, loader.about, loader.action_names)
+    rules = make_rules(config.quality.filters)
+    check_measurable(loader, rules)
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
             for path in (folder / LEDGER, *ledger_paths(folder)):
@@ -93,6 +97,7 @@ def generate(config: GenerateConfig) -> int:
             check_same_numbers(ledger, numbers, folder)
             selected = [episode for episode in selected if shard.has(numbers[episode.key])]
         jobs = make_jobs(selected, numbers, loader, ledger)
+        jobs = left_by_rules(jobs, selected, loader, ledger, rules, find_engine(config.output))
         num_tasks = len({episode.task_name for episode in selected})
         share = "" if shard is None else f"; shard {shard} of {num_selected}"
         logger.info(f"Found {len(selected)} episodes of {num_tasks} tasks{share}")
@@ -103,7 +108,8 @@ def generate(config: GenerateConfig) -> int:
         entries = [ledger.entries[episode.key] for episode in selected if episode.key in ledger.entries]
         work.fetched_bytes += loader.take_fetched_bytes()  # those of this process: the archive's directory
         following = what_follows(folder, shard, numbers, output_format.loading(folder), is_whole=is_whole)
-        summarise(entries, time.monotonic() - start, folder, work, following)
+        removals = yields(rules, (dict(entry.measures) for entry in entries))
+        summarise(entries, time.monotonic() - start, folder, work, following, removals)
         num_failed = sum(entry.status == FAILED for entry in entries)
         num_different = push_dataset(repo, folder, config) if repo is not None and is_whole else 0
         return num_failed + num_different

@@ -16,6 +16,7 @@ from dataset_upload.errors import UsageError
 from dataset_upload.ledger import (
     DONE,
     FAILED,
+    MEASURED,
     REOPENED,
     SKIPPED,
     Contents,
@@ -29,7 +30,7 @@ from dataset_upload.shard import Shard
 from dataset_upload.storage.locks import exclusive_lock
 from dataset_upload.storage.whole_file import write_whole
 
-_RANKS = {DONE: 0, SKIPPED: 1, FAILED: 2, REOPENED: 3}  # whose word counts where shards differ
+_RANKS = {DONE: 0, SKIPPED: 1, FAILED: 2, MEASURED: 3, REOPENED: 4}  # whose word counts where shards differ
 
 
 def ledger_paths(folder: Path) -> list[Path]:
@@ -130,5 +131,7 @@ def not_ended(folder: Path, shard: Shard, numbers: Mapping[str, int]) -> list[in
     """Which shards have episodes that none has come to, as far as the ledgers in this folder tell."""
     main = Contents(read_entries(folder / LEDGER) if (folder / LEDGER).exists() else {}, [])
     entries = merge(main, (Contents(read_entries(path), []) for path in ledger_paths(folder)))
-    waiting = (number for key, number in numbers.items() if key not in entries or entries[key].status == REOPENED)
+    waiting = (
+        number for key, number in numbers.items() if key not in entries or entries[key].status in (MEASURED, REOPENED)
+    )
     return sorted({number % shard.count for number in waiting})

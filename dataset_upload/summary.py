@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dataset_upload.console.logs import logger
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry
+from dataset_upload.quality.filters import Yield
 
 
 @dataclass
@@ -39,7 +40,14 @@ class Work:
             self.seconds += time.monotonic() - start
 
 
-def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work, following: str) -> None:
+def summarise(
+    entries: Sequence[Entry],
+    seconds: float,
+    folder: Path,
+    work: Work,
+    following: str,
+    removals: Sequence[Yield] = (),
+) -> None:
     """Log counts, sizes, time, place and what to do next.
 
     Args:
@@ -48,6 +56,7 @@ def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work
         folder: the dataset's.
         work: of this run.
         following: what to do next.
+        removals: what each rule removed of them.
     """
     logger.info("")
     for status, label in ((DONE, "Done:"), (SKIPPED, "Skipped:"), (FAILED, "Failed:")):
@@ -55,6 +64,10 @@ def summarise(entries: Sequence[Entry], seconds: float, folder: Path, work: Work
         reasons = Counter(entry.reason for entry in of_status if entry.reason).most_common()
         detail = ", ".join(f"{count} {reason}" for reason, count in reasons)
         logger.info(f"{label:<9}{len(of_status)}" + (f" ({detail})" if detail else ""))
+
+    for label, each in zip(["Filters:", *[""] * len(removals)], removals, strict=False):
+        counts = f"{each.removed} of {each.tried} removed, {each.kept} kept; alone {each.removed_alone} removed"
+        logger.info(f"{label:<9}{each.rule}: {counts}")
 
     done = [entry for entry in entries if entry.status == DONE]
     source_bytes = sum(entry.source_bytes for entry in done)

@@ -33,13 +33,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "selection": set(),
     "video": {"console", "storage"},
     "quality": {"actions", "video"},
-    "config": {"actions", "console", "video"},
+    "config": {"actions", "console", "quality", "video"},
     "language": {"console"},
     "ledger_header": set(),
     "ledger": {"console", "ledger_header", "storage"},
     "dataset_folder": {"ledger", "storage"},
     "shard_ledgers": {"console", "dataset_folder", "ledger", "ledger_header", "storage"},
-    "summary": {"console", "ledger"},
+    "summary": {"console", "ledger", "quality"},
     "engines": {"config", "console"},
     "dataset_loaders": {"actions", "config", "console", "selection", "storage", "video"},
     "formats": {
@@ -52,8 +52,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "visualization": {"console", "formats", "ledger", "quality", "storage", "video"},
     "mini_egodex": {"console", "dataset_loaders", "video"},
     "catalogue": {"config", "console", "dataset_loaders", "engines", "formats", "quality", "storage"},
+    "filtering": {"catalogue", "console", "dataset_loaders", "engines", "ledger", "quality"},
 }
-MAY_IMPORT["pipeline"] = {*MAY_IMPORT} - {"actions", "catalogue", "language", "quality", "validation", "visualization"}
+MAY_IMPORT["pipeline"] = {*MAY_IMPORT} - {"actions", "catalogue", "language", "validation", "visualization"}
 COMMANDS = {"generate_hf_dataset", "make_mini_egodex", "validate_dataset", "visualize_dataset"}
 
 # Not compared: imports, and ends of docstrings.

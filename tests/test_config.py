@@ -256,6 +256,7 @@ DECIDES_BYTES = {
         "horizons": False,  # only of a file that any run makes anew
         "hands": True,
     },
+    "quality": {"filters": False},
     "hub": {
         "push_to_hub": False,
         "hub_repo_id": False,

@@ -12,6 +12,7 @@ from dataset_upload import __version__
 from dataset_upload.about import About, Column, ColumnType
 from dataset_upload.actions import Representation
 from dataset_upload.ledger import DONE, FAILED, SKIPPED, Ledger
+from dataset_upload.quality.filters import make_rules, yields
 
 _LIBRARIES = ("av", "h5py", "numpy", "pyarrow", "tokenizers")
 
@@ -31,7 +32,8 @@ def describe(
     Args:
         name: the dataset's.
         format_name: as `output.format` has it.
-        source: `loader`, the loader's name; `settings`, what decides the bytes of rows; `representation`, of actions.
+        source: `loader`, the loader's name; `settings`, what decides the bytes of rows; `representation`, of actions;
+            `filters`, the rules by which episodes were left out.
         about: what the loader declares.
         ledger: what was done, skipped, failed.
         rows_digest: the fingerprint of what was done.
@@ -41,6 +43,8 @@ def describe(
     actions: Representation = source["representation"]
     # Of actions that the loader gives, `about` tells what they are.
     meaning = {"action_frame": actions.action_frame, "action_rotation": actions.rotation} if actions.needs else {}
+    rules = make_rules(source["filters"])
+    removals = [asdict(each) for each in yields(rules, (dict(entry.measures) for entry in ledger.entries.values()))]
     return {
         "dataset_name": name,
         "format": format_name,
@@ -53,6 +57,7 @@ def describe(
             FAILED: dict(sorted(ledger.count_reasons(FAILED).items())),
             "tasks": len({entry.task_name for entry in done}),
         },
+        **({"filters": removals} if rules else {}),
         "bytes": {
             "source": sum(entry.source_bytes for entry in done),
             "clips": sum(entry.clip_bytes or 0 for entry in done),

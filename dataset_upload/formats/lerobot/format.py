@@ -99,6 +99,7 @@ class LerobotFormat(Format):
                 "use_video": True,
             },
             "representation": _representation(config, action_names),
+            "filters": config.quality.filters,
         }
         return LerobotWriter(folder, config.lerobot, about, source)
 

@@ -32,7 +32,7 @@ from dataset_upload.formats.rfm.layout import (
 )
 from dataset_upload.formats.rfm.schema import FRAMES_VIDEO, HANDS_SCHEMA, READABLE_VERSIONS, VECTOR_SIZE, main_schema
 from dataset_upload.formats.rfm.table_files import read_files
-from dataset_upload.ledger import DONE, FAILED, SKIPPED, Entry, rows_digest
+from dataset_upload.ledger import DONE, FAILED, MEASURED, SKIPPED, Entry, rows_digest
 
 DatasetCheck = Callable[[RfmDataset], Iterator[str]]
 
@@ -216,7 +216,8 @@ def ledger_agrees(dataset: RfmDataset) -> Iterator[str]:
 def reasons_known(dataset: RfmDataset) -> Iterator[str]:
     """Every episode without a row has a reason, one that this version knows."""
     for source, entry in dataset.ledger.items():
-        if entry.status != DONE and entry.reason not in [*Reason]:
+        is_known = entry.status in (DONE, MEASURED) or entry.is_filtered or entry.reason in [*Reason]
+        if not is_known:
             yield f"{source}: {entry.status} for the reason {entry.reason!r}"
 
 

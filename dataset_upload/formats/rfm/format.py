@@ -58,6 +58,7 @@ class RfmFormat(Format):
         source = {
             "loader": config.dataset.loader,
             "settings": result_settings(output),
+            "filters": config.quality.filters,
             "representation": find_representation(output.action_representation, action_names, output.wrist_axes),
         }
         return RfmWriter(folder, config.output, about, source)
