@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_upload.dataset_loaders import DatasetLoader
-from dataset_upload.errors import StoppedError, UsageError
+from dataset_upload.dataset_loaders import DatasetLoader, check_sources
+from dataset_upload.errors import StoppedError
 from dataset_upload.formats import Encoder, WantedFrames
 from dataset_upload.jobs import Job, Piece
 
@@ -33,9 +33,7 @@ class Conversion:
         """See that a machine has what the encoder needs, and the loader's source. Raises UsageError."""
         if self.check_ready is not None:
             self.check_ready()
-        for source in self.loader.local_sources():
-            if not source.exists():
-                raise UsageError(f"{source} is not there; put the source where every machine sees it by this path")
+        check_sources(self.loader)
 
     def fetch(self, job: Job) -> Any:
         """Get an episode's files ready, so that `__call__` need not wait for them. Raises as that does."""

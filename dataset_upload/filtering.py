@@ -6,23 +6,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
-from dataset_upload.catalogue.measuring import Measuring
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
 from dataset_upload.dataset_loaders import DatasetLoader
 from dataset_upload.engines import Engine
-from dataset_upload.errors import EpisodeError, UsageError, one_line
+from dataset_upload.errors import EpisodeError, one_line
 from dataset_upload.jobs import Job
 from dataset_upload.ledger import DONE, FILTERED, SKIPPED, Entry, Ledger
 from dataset_upload.quality.filters import Measured, Rule, first_broken, names
 
 
-def check_measurable(loader: DatasetLoader, rules: Sequence[Rule]) -> None:
-    """Raises UsageError where a source lacks what measures are made of."""
-    if rules and not loader.poses >= {"hands", "camera"}:
-        raise UsageError(
-            f"{loader.about.name} has no poses of hands and camera: there is nothing to measure", "filters"
-        )
+def check_rules(loader: DatasetLoader, rules: Sequence[Rule]) -> None:
+    """Raises UsageError where there are rules, but a source lacks what measures are made of."""
+    if rules:
+        from dataset_upload.catalogue.measuring import check_measurable  # only now: most runs have no rules
+
+        check_measurable(loader, "filters")
 
 
 def left_by_rules(
@@ -88,6 +87,8 @@ def _measured(
             open_jobs.append(job)
     if not open_jobs:
         return
+    from dataset_upload.catalogue.measuring import Measuring
+
     with closing(engine.run(Measuring(loader), open_jobs)) as outcomes:
         for job, outcome in progress(outcomes, "Measuring episodes", total=len(open_jobs)):
             if not isinstance(outcome, EpisodeError) and outcome["reason"] is None:

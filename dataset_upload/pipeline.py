@@ -19,7 +19,7 @@ from dataset_upload.dataset_folder import LEDGER, dataset_lock, empty, incoming_
 from dataset_upload.dataset_loaders import DatasetLoader, make_loader
 from dataset_upload.engines import Engine, find_engine
 from dataset_upload.errors import EpisodeError, StoppedError, UsageError
-from dataset_upload.filtering import check_measurable, left_by_rules
+from dataset_upload.filtering import check_rules, left_by_rules
 from dataset_upload.formats import DatasetWriter, Format, find_format, format_of
 from dataset_upload.jobs import Job, Piece
 from dataset_upload.ledger import DONE, FAILED, Entry, Ledger
@@ -62,7 +62,7 @@ def generate(config: GenerateConfig) -> int:
     output_format.check_place(folder)
     output_format.check_source(config, loader.about, loader.action_names)
     rules = make_rules(config.quality.filters)
-    check_measurable(loader, rules)
+    check_rules(loader, rules)
     if not config.output.overwrite:
         with stop_when_unwritable(folder):
             for path in (folder / LEDGER, *ledger_paths(folder)):

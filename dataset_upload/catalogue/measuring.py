@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset_upload.catalogue.rows_file import Row
-from dataset_upload.dataset_loaders import DatasetLoader
+from dataset_upload.dataset_loaders import DatasetLoader, check_sources
 from dataset_upload.errors import Reason, UsageError
 from dataset_upload.jobs import Job
 from dataset_upload.quality.table import measure_all
+
+
+def check_measurable(loader: DatasetLoader, argument: str) -> None:
+    """Raises UsageError, which blames the argument, where a source lacks what measures are made of."""
+    if not loader.poses >= {"hands", "camera"}:
+        raise UsageError(f"{loader.about.name} has no poses of hands and camera: there is nothing to measure", argument)
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,7 @@ class Measuring:
 
     def check_place(self) -> None:
         """See that a machine has the source. Raises UsageError."""
-        for source in self.loader.local_sources():
-            if not source.exists():
-                raise UsageError(f"{source} is not there; put the source where every machine sees it by this path")
+        check_sources(self.loader)
 
     def fetch(self, job: Job) -> Any:
         """Get an episode's annotation ready, so that `__call__` need not wait for it. Raises as that does."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_upload.catalogue.columns import DUPLICATES, catalogue_schema
-from dataset_upload.catalogue.measuring import Measuring
+from dataset_upload.catalogue.measuring import Measuring, check_measurable
 from dataset_upload.catalogue.rows_file import Place, Row, find_rows, open_rows, read_row
 from dataset_upload.console.logs import logger
 from dataset_upload.console.progress import progress
@@ -25,7 +25,7 @@ from dataset_upload.engines import Engine
 from dataset_upload.errors import EpisodeError, UsageError
 from dataset_upload.jobs import Job
 from dataset_upload.shard import Shard
-from dataset_upload.storage.whole_file import flush_folder
+from dataset_upload.storage.whole_file import flush_folder, replacing
 
 _ROWS_IN_MEMORY = 4096  # at once, when the Parquet file is written: one row group
 
@@ -44,8 +44,7 @@ def catalogue(loader: DatasetLoader, out: Path, engine: Engine, shard: Shard | N
         StoppedError: no more episodes can be read; rows that are finished are kept.
     """
     start = time.monotonic()
-    if not loader.poses >= {"hands", "camera"}:
-        raise UsageError(f"{loader.about.name} has no poses of hands and camera: there is nothing to measure", "loader")
+    check_measurable(loader, "loader")
     check_place(out, loader)
     folder = rows_folder(out)
     columns = [name for name in catalogue_schema(loader.about).names if name != DUPLICATES]
@@ -111,12 +110,10 @@ def write(out: Path, jobs: Sequence[Job], places: Mapping[str, Place], loader: D
             digest = _text_in_session(row)
             yield row | {DUPLICATES: None if digest is None else same[digest] - 1}
 
-    temporary = out.with_name(f".{out.name}.tmp")
-    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         remaining = rows()
         while group := list(islice(remaining, _ROWS_IN_MEMORY)):
             writer.write_table(pa.Table.from_pylist(group, schema))
-    temporary.replace(out)
     flush_folder(out.parent)
 
 

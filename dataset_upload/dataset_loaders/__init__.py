@@ -108,6 +108,13 @@ class DatasetLoader(Protocol):
         return False
 
 
+def check_sources(loader: DatasetLoader) -> None:
+    """See that this machine has the source of a loader that was made on another. Raises UsageError."""
+    for source in loader.local_sources():
+        if not source.exists():
+            raise UsageError(f"{source} is not there; put the source where every machine sees it by this path")
+
+
 def make_loader(config: GenerateConfig) -> DatasetLoader:
     """The loader that `dataset.loader` names, for the source that the other options name.
 

@@ -22,6 +22,10 @@ WINDOW_S = 0.5  # over which a hand's pace is taken, so that jitter does not cou
 STILL_SPEED = 0.03  # metres a second: in real episodes hands at rest stay below 0.01, at work above 0.05
 
 
+JUMP_SPEED = 5.0  # metres a second, of a wrist or a fingertip
+JUMP_TURN = 15.0  # radians a second, of a wrist; fingertips pass it when fingers are bent
+
+
 class Derived:
     """An episode's tracking, and what is computed of it when it is first asked for.
 
@@ -88,6 +92,11 @@ class Derived:
         return repeats
 
     @cached_property
+    def jump_frames(self) -> list[NDArray[np.intp]]:
+        """The frames at which jumps arrive, for each hand."""
+        return [_jumps_of(*hand, self.fps) for hand in zip(self.hands, self.wrists, self.repeats, strict=True)]
+
+    @cached_property
     def wrist_steps(self) -> Array:
         """(2, S) metres."""
         steps: Array = np.linalg.norm(np.diff(self.hands[:, :, WRIST], axis=1), axis=-1)
@@ -111,6 +120,19 @@ class Derived:
     def moving(self) -> Flags:
         """(2, T) whether a hand's pace is that of one at work."""
         return self.pace >= STILL_SPEED
+
+
+def _jumps_of(hand: Array, wrist: Array, repeats: Flags, fps: float) -> NDArray[np.intp]:
+    # A run of equal rows stands for its first, from which time runs on; at the very start for its last, as nothing is
+    # known of before.
+    rows = np.flatnonzero(np.append(True, ~repeats))
+    rows[0] = rows[1] - 1 if len(rows) > 1 else 0
+    seconds = np.diff(rows) / fps
+    ends = hand[rows][:, ENDS]
+    moved = np.linalg.norm(np.diff(ends, axis=0), axis=-1).max(axis=1, initial=0.0)
+    angle = turned(wrist[rows[:-1]], wrist[rows[1:]])
+    jumps: NDArray[np.intp] = rows[1:][(moved > JUMP_SPEED * seconds) | (angle > JUMP_TURN * seconds)]
+    return jumps
 
 
 def turned(before: Array, after: Array) -> Array:

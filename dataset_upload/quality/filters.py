@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from dataset_upload.errors import UsageError
-from dataset_upload.quality.measure import Measure, Value
-from dataset_upload.quality.table import MEASURES
 
-Measured = Mapping[str, Value]
+if TYPE_CHECKING:
+    from dataset_upload.quality.measure import Measure, Value
+
+Measured = Mapping[str, "Value"]
 
 # Why just these thresholds: docs/quality.md.
 PRESETS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
@@ -34,7 +36,6 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     ),
 }
 _BOUNDS = ("min", "max", "is")
-_MEASURES = {column: each for each in MEASURES for column in each.columns}
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,21 @@ def yields(rules: Sequence[Rule], episodes: Iterable[Measured]) -> list[Yield]:
     return result
 
 
+@cache
+def _measures() -> dict[str, Measure]:
+    """Every measure, by its columns."""
+    from dataset_upload.quality.table import MEASURES  # only now: most runs have no rules
+
+    return {column: each for each in MEASURES for column in each.columns}
+
+
 def _make_rule(given: Mapping[Any, Any]) -> Rule:
     name = given.get("measure")
     if not isinstance(name, str):
         raise _refusal(f"{dict(given)} names no measure; write {{measure: hands_in_frame, min: 0.5}}")
-    if name not in _MEASURES:
-        close = get_close_matches(name, _MEASURES, 1)
+    measures = _measures()
+    if name not in measures:
+        close = get_close_matches(name, measures, 1)
         meant = f"did you mean {close[0]}?" if close else "docs/quality.md lists them"
         raise _refusal(f"there is no measure {name}; {meant}")
     bounds = {key: value for key, value in given.items() if key != "measure"}
@@ -144,7 +154,7 @@ def _make_rule(given: Mapping[Any, Any]) -> Rule:
     if "is" in bounds and len(bounds) > 1:
         raise _refusal(f"{name}: give either is, or min and max")
     for key, value in bounds.items():
-        _check_bound(name, _MEASURES[name], key, value)
+        _check_bound(name, measures[name], key, value)
     if "min" in bounds and "max" in bounds and bounds["min"] > bounds["max"]:
         raise _refusal(f"{name}: min {_text(bounds['min'])} is over max {_text(bounds['max'])}: nothing would stay")
     return Rule(name, bounds.get("min"), bounds.get("max"), bounds.get("is"))

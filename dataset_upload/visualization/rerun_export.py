@@ -9,6 +9,7 @@ import rerun as rr
 import rerun.blueprint as rrb
 
 from dataset_upload.quality.clip import speeds
+from dataset_upload.storage.whole_file import replacing
 from dataset_upload.stored_trajectory import SIDES, ShownTrajectory, has_camera, has_hands
 from dataset_upload.visualization.skeleton import FINGERS, LEFT_RGB, RIGHT_RGB
 
@@ -32,14 +33,11 @@ def write_rerun(trajectory: ShownTrajectory, path: Path) -> None:
         EpisodeError: a frame of the source cannot be decoded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        _write(trajectory, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            _write(trajectory, temporary)
     except RuntimeError as error:  # how rerun says that it cannot write
         raise OSError(f"{path} cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write(trajectory: ShownTrajectory, path: Path) -> None:

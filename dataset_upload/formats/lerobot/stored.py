@@ -100,6 +100,7 @@ class WaitingPieces:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.numbers = set.intersection(*(waiting_numbers(folder, kind) for kind in KINDS))
+        self._facts: dict[int, EpisodeFacts] = {}  # each piece is asked for twice: its size, then its place
 
     def clip(self, number: int, length: int) -> ClipPlace:
         """Where the coded pictures of a clip of `length` frames are."""
@@ -107,8 +108,10 @@ class WaitingPieces:
 
     def facts(self, number: int) -> EpisodeFacts:
         """What its place depends on. Raises DamagedFileError, OSError."""
-        (row,) = self.row(number).select(FACTS).to_pylist()
-        return facts_of(row)
+        if number not in self._facts:
+            (row,) = self.row(number).select(FACTS).to_pylist()
+            self._facts[number] = facts_of(row)
+        return self._facts[number]
 
     def frames(self, number: int) -> pa.Table:
         """The rows of its frames. Raises DamagedFileError, OSError."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conversions import NAME, convert_toy_arm, fork_convert
 from drawn_egodex import tiny_egodex
+from numpy_statistics import numpy_statistics
 from output_folder import identities, published
 
 from dataset_upload import validate_dataset
@@ -20,7 +21,7 @@ from dataset_upload.formats.finished_dataset import open_dataset
 from dataset_upload.formats.lerobot import chunk_statistics as module
 from dataset_upload.formats.lerobot.__main__ import main as rewrite
 from dataset_upload.formats.lerobot.chunk_statistics import EpisodeActions, chunk_statistics
-from dataset_upload.formats.lerobot.episode_stats import QUANTILES, Stats
+from dataset_upload.formats.lerobot.episode_stats import Stats
 from dataset_upload.formats.lerobot.finished_dataset import LerobotDataset
 
 CHUNKS = "meta/chunk_stats.json"
@@ -34,14 +35,8 @@ def assert_numpys(stats: Stats, name: str, horizon: int, episodes: Sequence[Epis
         for start in range(len(episode.actions))
     ]
     for step in range(horizon):
-        rows = np.stack([chunk[step] for chunk in chunks if len(chunk) > step]).astype(np.float64)
-        expected = {
-            "min": rows.min(axis=0),
-            "max": rows.max(axis=0),
-            "mean": rows.mean(axis=0),
-            "std": rows.std(axis=0),
-        } | {quantile: np.quantile(rows, share, axis=0) for quantile, share in QUANTILES.items()}
-        for kind, values in expected.items():
+        rows = np.stack([chunk[step] for chunk in chunks if len(chunk) > step])
+        for kind, values in numpy_statistics(rows).items():
             np.testing.assert_allclose(stats[kind][step], values, rtol=1e-6, atol=1e-6, err_msg=f"{kind} of {step}")
         assert stats["count"][step] == len(rows)
 
