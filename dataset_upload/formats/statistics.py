@@ -94,8 +94,8 @@ class ActionStatistics:
             return {}
         mean, mean_of_squares = self._sums / self._count
         summary = {"mean": mean, "std": np.sqrt(np.maximum(mean_of_squares - mean**2, 0.0))}
-        cumulative = self._histograms.cumsum(axis=1)
-        for quantile in _QUANTILES:
-            bins = (cumulative < quantile * self._count).sum(axis=1)
-            summary[f"q{round(quantile * 100):02d}"] = _LOWEST + (bins + 0.5) * _BIN
+        wanted = np.array(_QUANTILES) * self._count
+        bins = np.array([np.searchsorted(histogram.cumsum(), wanted) for histogram in self._histograms])  # (D, 3)
+        for quantile, column in zip(_QUANTILES, bins.T, strict=True):
+            summary[f"q{round(quantile * 100):02d}"] = _LOWEST + (column + 0.5) * _BIN
         return {name: [round(float(value), 4) for value in values] for name, values in summary.items()}
