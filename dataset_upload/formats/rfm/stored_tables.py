@@ -85,13 +85,17 @@ class StoredTables:
 
     def action_statistics(self) -> ActionStatistics:
         """Of the rows of all ranges. Raises StoppedError where a file does not tell them as it should."""
-        statistics = ActionStatistics()
+        statistics: ActionStatistics | None = None
         for file in read_files(self.paths[MAIN]):
             try:
-                statistics.merge(ActionStatistics.from_json(file.statistics or {}))
+                part = ActionStatistics.from_json(file.statistics or {})
+                if statistics is None:
+                    statistics = part
+                else:
+                    statistics.merge(part)
             except (ValueError, TypeError, LookupError, OSError) as error:
                 raise StoppedError(f"{file.path} is damaged: delete it, then its rows are converted again") from error
-        return statistics
+        return statistics or ActionStatistics()
 
     def _column(self, table: str, number: int | None, name: str) -> pa.ChunkedArray:
         columns = [open_shard(path).read(columns=[name], use_threads=False)[0] for path in self.files(table, number)]
