@@ -163,7 +163,7 @@ def test_a_lost_node_is_the_fault_of_no_job(cluster: Any, do: Do) -> None:
         assert wait_until(lambda: len({attempt.pid for attempt in do.attempts()}) == 4)
         cluster.remove_node(node, allow_graceful=False)
 
-    listed = jobs(8, seconds=2.0)  # longer than it takes worker processes to notice that their node is gone
+    listed = jobs(8, seconds=4.0)  # longer than all take to start, and workers to notice that their node is gone
     loser = threading.Thread(target=lose)
     loser.start()
     assert run(make_engine("ray", -1, ray_address=cluster.address), do, listed) == all_done_but(listed)
